@@ -1,0 +1,214 @@
+"""Field and Batch: one named input or target of some rows, and the rows themselves.
+
+Shapes: B rows in the batch, N values held by a field (N = B for one value a row; more or fewer where rows are ragged).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from cotrain.core.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One input or target of B rows, with what is missing said beside the values and never inside them.
+
+    values: [N, ...]. Without offsets N = B; with them the values of row b are `values[offsets[b]:offsets[b + 1]]`.
+    present: [B] bool, this row has the field at all (as input or as target).
+    offsets: [B + 1] int64 rising from 0 to N, or None; for tokens, boxes, events.
+    valid: bool, shaped like the leading axes of `values` ([N] or [N, C] ...), or None when every cell holds.
+    Absent or invalid places hold finite filler, so that no mask is ever undone by NaN x 0.
+
+    >>> words = Field(torch.arange(5), torch.tensor([True, False, True]), offsets=torch.tensor([0, 2, 2, 5]))
+    >>> len(words), words.select(torch.tensor([2, 0])).values.tolist()
+    (3, [2, 3, 4, 0, 1])
+    """
+
+    values: Tensor
+    present: Tensor
+    offsets: Tensor | None = None
+    valid: Tensor | None = None
+
+    @staticmethod
+    def dense(values: Tensor, valid: Tensor | None = None) -> Field:
+        """A field in which every row is present: values [B, ...]."""
+        return Field(values, torch.ones(len(values), dtype=torch.bool, device=values.device), None, valid)
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def check(self, name: str) -> None:
+        """Raises DataError, naming the field, if lengths, offsets or masks contradict each other."""
+        rows = len(self.present)
+        if self.offsets is None:
+            if len(self.values) != rows:
+                raise DataError(f"field '{name}': {len(self.values)} values for {rows} rows; give offsets if rows are ragged")
+        else:
+            offsets = self.offsets
+            rising = bool((offsets[1:] >= offsets[:-1]).all())
+            if len(offsets) != rows + 1 or int(offsets[0]) != 0 or int(offsets[-1]) != len(self.values) or not rising:
+                raise DataError(
+                    f"field '{name}': offsets must rise from 0 to {len(self.values)} in {rows + 1} steps, "
+                    f"got {len(offsets)} from {int(offsets[0])} to {int(offsets[-1])}"
+                )
+        if self.valid is not None and self.valid.shape != self.values.shape[: self.valid.dim()]:
+            raise DataError(
+                f"field '{name}': valid has shape {tuple(self.valid.shape)}, values {tuple(self.values.shape)}; "
+                "valid must match the leading axes of values"
+            )
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Field:
+        """The same field on another device."""
+
+        def move(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=non_blocking)
+
+        return Field(
+            self.values.to(device, non_blocking=non_blocking),
+            self.present.to(device, non_blocking=non_blocking),
+            move(self.offsets),
+            move(self.valid),
+        )
+
+    def select(self, rows: Tensor) -> Field:
+        """The field of the given rows ([M] int64 row numbers, or [B] bool), in that order."""
+        if rows.dtype == torch.bool:
+            rows = rows.nonzero().squeeze(1)
+        present = self.present[rows]
+        if self.offsets is None:
+            return Field(self.values[rows], present, None, None if self.valid is None else self.valid[rows])
+        starts, lengths = self.offsets[rows], self.lengths()[rows]
+        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        cells = torch.arange(int(offsets[-1]), device=rows.device)
+        index = cells - offsets[:-1].repeat_interleave(lengths) + starts.repeat_interleave(lengths)
+        return Field(self.values[index], present, offsets, None if self.valid is None else self.valid[index])
+
+    def lengths(self) -> Tensor:
+        """[B] how many values each row holds (1 everywhere without offsets)."""
+        if self.offsets is None:
+            return torch.ones(len(self), dtype=torch.int64, device=self.present.device)
+        return self.offsets[1:] - self.offsets[:-1]
+
+    def row_of_value(self) -> Tensor:
+        """[N] the row each value belongs to."""
+        rows = torch.arange(len(self), device=self.present.device)
+        return rows if self.offsets is None else rows.repeat_interleave(self.lengths())
+
+    def padded(self) -> tuple[Tensor, Tensor]:
+        """Ragged values as ([B, S, ...], mask [B, S]), S the longest row; filler is 0."""
+        if self.offsets is None:
+            return self.values.unsqueeze(1), self.present.unsqueeze(1)
+        lengths = self.lengths()
+        longest = int(lengths.max()) if len(lengths) else 0
+        mask = torch.arange(longest, device=lengths.device) < lengths.unsqueeze(1)
+        out = self.values.new_zeros((len(self), longest, *self.values.shape[1:]))
+        out[mask] = self.values
+        return out, mask
+
+    def held(self) -> Tensor:
+        """Bool, True where a value really is one: `valid` and `present` together, shaped like `valid` or [N]."""
+        present = self.present if self.offsets is None else self.present[self.row_of_value()]
+        if self.valid is None:
+            return present
+        return self.valid & present.reshape(-1, *([1] * (self.valid.dim() - 1)))
+
+    @staticmethod
+    def cat(fields: Sequence[Field]) -> Field:
+        """Rows of several fields, one after the other."""
+        values = torch.cat([one.values for one in fields])
+        present = torch.cat([one.present for one in fields])
+        offsets = None
+        if fields[0].offsets is not None:
+            lengths = torch.cat([one.lengths() for one in fields])
+            offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        valid = None
+        depths = [one.valid.dim() for one in fields if one.valid is not None]
+        if depths:
+            valid = torch.cat(
+                [
+                    one.valid if one.valid is not None else one.present.new_ones(one.values.shape[: depths[0]])
+                    for one in fields
+                ]
+            )
+        return Field(values, present, offsets, valid)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one source, ready for a step.
+
+    source: which source the rows come from. inputs: {name: Field}. targets: {task: Field}; a task may be absent.
+    weight: [B] non-negative row weights or None. row: [B] int64, the rows' numbers in their source.
+    """
+
+    inputs: Mapping[str, Field]
+    targets: Mapping[str, Field] = field(default_factory=dict)
+    weight: Tensor | None = None
+    row: Tensor | None = None
+    source: str = "main"
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def check(self) -> None:
+        """Raises DataError if any two fields disagree on the number of rows or one contradicts itself."""
+        rows = len(self)
+        for kind, fields in (("input", self.inputs), ("target", self.targets)):
+            for name, one in fields.items():
+                one.check(name)
+                if len(one) != rows:
+                    raise DataError(f"{kind} '{name}' has {len(one)} rows, the batch of source '{self.source}' has {rows}")
+        if self.weight is not None and len(self.weight) != rows:
+            raise DataError(f"weight has {len(self.weight)} rows, the batch of source '{self.source}' has {rows}")
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """The same batch on another device."""
+        return replace(
+            self,
+            inputs={name: one.to(device, non_blocking=non_blocking) for name, one in self.inputs.items()},
+            targets={name: one.to(device, non_blocking=non_blocking) for name, one in self.targets.items()},
+            weight=None if self.weight is None else self.weight.to(device, non_blocking=non_blocking),
+        )
+
+    def select(self, rows: Tensor) -> Batch:
+        """The given rows ([M] int64), in that order."""
+        return replace(
+            self,
+            inputs={name: one.select(rows) for name, one in self.inputs.items()},
+            targets={name: one.select(rows) for name, one in self.targets.items()},
+            weight=None if self.weight is None else self.weight[rows],
+            row=None if self.row is None else self.row[rows],
+        )
+
+
+def cell_weight(target: Field, weight: Tensor | None) -> Tensor:
+    """weight x valid for every cell of a target, shaped like `target.held()`, float32 or wider.
+
+    This one rule gives missing cells, row weights and tagging alike: a row's weight goes to each of its values.
+    """
+    held = target.held()
+    if weight is None:
+        return held.to(torch.float32)
+    if target.offsets is not None:
+        weight = weight[target.row_of_value()]
+    return held * weight.reshape(-1, *([1] * (held.dim() - 1)))
+
+
+def weighted(element: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(sum, count) of element losses: sum of weight x valid x element, and sum of weight x valid.
+
+    element: [N] or [N, C], shaped like `target.held()`. Elements that do not count cannot spoil the sum, NaN included.
+
+    >>> two = Field(torch.zeros(2), torch.tensor([True, False]))
+    >>> [float(x) for x in weighted(torch.tensor([3.0, float("nan")]), two, None)]
+    [3.0, 1.0]
+    """
+    cells = cell_weight(target, weight)
+    if target.valid is None and weight is None and target.offsets is None and bool(target.present.all()):
+        return element.sum(), cells.sum()
+    return torch.where(cells > 0, element * cells, element.new_zeros(())).sum(), cells.sum()

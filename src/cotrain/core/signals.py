@@ -1,0 +1,61 @@
+"""Signal: what flows between encoder, sharing and heads.
+
+Layouts and their shapes (B rows, D width, S steps, H x W places):
+    vector    values [B, D]
+    sequence  values [B, S, D], mask [B, S] (True where a step is real) or None
+    map       values [B, D, H, W], mask [B, H, W] or None
+A stacked signal carries E copies on one more leading axis: values [E, B, ...]; its mask has no such axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Layout = Literal["vector", "sequence", "map"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Values with their layout and, for sequences and maps, the mask of what is real."""
+
+    values: Tensor
+    layout: Layout = "vector"
+    mask: Tensor | None = None
+
+    def of(self, values: Tensor) -> Signal:
+        """The same layout and mask with other values."""
+        return replace(self, values=values)
+
+    def pooled(self) -> Tensor:
+        """[B, D] (stacked: [E, B, D]): the mean over real steps or places; a row with none of them gives zeros.
+
+        >>> line = Signal(torch.tensor([[[1.0], [3.0], [9.0]]]), "sequence", torch.tensor([[True, True, False]]))
+        >>> line.pooled().tolist()
+        [[2.0]]
+        """
+        if self.layout == "vector":
+            return self.values
+        axes = (-2,) if self.layout == "sequence" else (-2, -1)
+        if self.mask is None:
+            return self.values.mean(axes)
+        mask = self.mask.unsqueeze(-1) if self.layout == "sequence" else self.mask.unsqueeze(-3)
+        count = mask.sum(axes).clamp_min(1)
+        return torch.where(mask, self.values, self.values.new_zeros(())).sum(axes) / count
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a signal looks like after a stage: its layout, its width D, and how much coarser than the input it is."""
+
+    layout: Layout
+    width: int
+    stride: int = 1
+
+
+TaskSignals = Mapping[str, list[Signal]]
+"""What a sharing answers: for each task its signal after every stage, the last one last."""

@@ -1,0 +1,185 @@
+"""The contracts between the rooms, as protocols and plain values.
+
+Settings objects (an encoder, a sharing, a head) are frozen values that know nothing of the data; `build(...)` is given what comes
+from the data and answers an `nn.Module`. A user's own `nn.Module` class may stand for such an object: it is then called with the
+same positional arguments and the settings as keywords.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from cotrain.core.fields import Field
+from cotrain.core.signals import Shape, Signal, TaskSignals
+
+# ------------------------------------------------------------------------------------------------------------- inputs
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """What an encoder may know of one input before it sees a row.
+
+    kind: "number" (values [B, C] float), "category" (values [B, C] int64), "image" ([B, 3, H, W]), "tokens" (ragged int64) ...
+    names: one a column. cardinalities: for categories, how many codes each column has (0 is "unseen or missing").
+    shape: the shape of one value, without the row axis.
+    """
+
+    kind: str
+    names: tuple[str, ...] = ()
+    cardinalities: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()
+
+
+InputSpec = Mapping[str, FieldSpec]
+
+
+# ------------------------------------------------------------------------------------------------------------ network
+
+
+class Encoder(Protocol):
+    """An `nn.Module` that maps a source's fields into the shared space and holds the stages that are shared.
+
+    `stages`: an `nn.ModuleList`, each Signal -> Signal. `shapes`: after `embed`, then after each stage (len(stages) + 1).
+    No pooling inside: that is the head's affair.
+    """
+
+    stages: nn.ModuleList
+    shapes: Sequence[Shape]
+
+    def embed(self, fields: Mapping[str, Field]) -> Signal: ...
+
+
+class EncoderSettings(Protocol):
+    """`width`: where several sources meet, embed ends in W x + b of that width, so that all share the same stages."""
+
+    name: ClassVar[str]
+
+    def build(self, inputs: InputSpec, width: int | None = None) -> nn.Module: ...
+
+
+class Sharing(Protocol):
+    """An `nn.Module` that owns the stages and answers each task's signals.
+
+    `shapes`: {task: [Shape per returned signal]}. `penalty`: a scalar added to the objective that belongs to no task, or None.
+    `usage`: figures worth logging (how evenly experts are used ...), of the last forward.
+    """
+
+    shapes: Mapping[str, Sequence[Shape]]
+
+    def forward(self, signal: Signal) -> TaskSignals: ...
+
+    def penalty(self) -> Tensor | None: ...
+
+    def usage(self) -> Mapping[str, float]: ...
+
+
+class SharingSettings(Protocol):
+    """`build(stages, shapes, tasks)`: the encoder's stages, its shapes (embed first) and the tasks' names."""
+
+    name: ClassVar[str]
+
+    def build(self, stages: nn.ModuleList, shapes: Sequence[Shape], tasks: Sequence[str]) -> nn.Module: ...
+
+
+Wants = Literal["vector", "sequence", "map", "pyramid"]
+
+
+class Head(Protocol):
+    """An `nn.Module` for one task. It owns the pooling; `signals` are the task's signals per stage, the last one last.
+
+    `forward(signals, target)`: `target` is given while training, for heads that need it (teacher forcing); others ignore it.
+    `generate(signals)`: the output used for predictions.
+    """
+
+    wants: Wants
+
+    def forward(self, signals: Sequence[Signal], target: Field | None = None) -> Tensor: ...
+
+    def generate(self, signals: Sequence[Signal]) -> Tensor: ...
+
+
+class HeadSettings(Protocol):
+    """`build(shapes, outputs)`: shapes of the task's signals per stage, and how many numbers the task needs."""
+
+    name: ClassVar[str]
+
+    def build(self, shapes: Sequence[Shape], outputs: int) -> nn.Module: ...
+
+
+# --------------------------------------------------------------------------------------------------------------- tasks
+
+
+class Loss(Protocol):
+    """`loss(output, target, weight) -> (sum, count)`: sum of weight x valid x element loss, and sum of weight x valid.
+
+    output: what the head answered, [N, ...] aligned with `target.values`. Every loss is >= 0 and 0 at a perfect answer.
+    """
+
+    def __call__(self, output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]: ...
+
+
+class Codec(Protocol):
+    """Turns a target's columns into a Field and back; fitted on the training split only; stored as JSON.
+
+    A "frame" is the table type of the data room (a polars DataFrame) holding just this task's columns; this floor does not look inside.
+    """
+
+    columns: tuple[str, ...]
+    outputs: int
+
+    def fit(self, frame: Any) -> Codec: ...
+
+    def encode(self, frame: Any) -> Field: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+class Metrics(Protocol):
+    """`score(output, target, weight)`: {metric: value} on gathered outputs, in the target's units; NaN where it has no meaning."""
+
+    primary: str
+
+    def score(self, output: Tensor, target: Field, weight: Tensor | None) -> dict[str, float]: ...
+
+    def higher_is_better(self, metric: str) -> bool: ...
+
+
+@runtime_checkable
+class Task(Protocol):
+    """One thing to predict: a frozen dataclass of values. A new kind of task is one file in `tasks/`.
+
+    outputs: how many numbers the head must give per value; 0 while the codec is unfitted and the number is not known.
+    weight: the user's own factor on the loss. head: settings, or None for the kind's own default.
+    decode(output): {column: values} for predictions (probabilities, classes, numbers in the target's units).
+    reference(target, weight): the best constant output [outputs] under this task's own loss and weights, or None if there is none.
+    refitted(frame): the same task with its codec fitted on the training rows.
+    """
+
+    name: str
+    weight: float
+    codec: Codec
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def outputs(self) -> int: ...
+
+    @property
+    def head(self) -> HeadSettings | None: ...
+
+    @property
+    def loss(self) -> Loss: ...
+
+    @property
+    def metrics(self) -> Metrics: ...
+
+    def decode(self, output: Tensor) -> dict[str, Any]: ...
+
+    def reference(self, target: Field, weight: Tensor | None) -> Tensor | None: ...
+
+    def refitted(self, frame: Any) -> Task: ...

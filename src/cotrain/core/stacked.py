@@ -1,0 +1,175 @@
+"""E copies of a known layer as one layer, and one batched product.
+
+Shapes: E copies, B rows, i inputs, o outputs. A stacked layer maps [E, B, ..., i] to [E, B, ..., o] (maps: [E, B, C, H, W]).
+`stack` copies a whole stage; layers it does not know stay a loop over a `ModuleList` (`Looped`), and `loops_in` names them.
+Every copy draws its own initial values.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cotrain.core.signals import Signal
+
+
+class Stage(nn.Module):
+    """One stage of a network: layers in a row, applied to a signal's values; layout and mask stay as they are."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, signal: Signal) -> Signal:
+        return signal.of(self.layers(signal.values))
+
+
+class StackedLinear(nn.Module):
+    """y[e] = x[e] W[e]^T + b[e] for all copies in one batched product. weight [E, o, i], bias [E, o] or None.
+
+    Initial values: each copy as `nn.Linear` (uniform in +-1/sqrt(i)).
+    """
+
+    def __init__(self, copies: int, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__()
+        bound = inputs**-0.5 if inputs else 0.0
+        self.weight = nn.Parameter(torch.empty(copies, outputs, inputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(copies, outputs).uniform_(-bound, bound)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        copies, outputs, inputs = self.weight.shape
+        flat = x.reshape(copies, -1, inputs)
+        weight = self.weight.transpose(1, 2)
+        out = torch.bmm(flat, weight) if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), flat, weight)
+        return out.reshape(*x.shape[:-1], outputs)
+
+
+class StackedConv2d(nn.Module):
+    """E convolutions as one grouped convolution: [E, B, C, H, W] -> [E, B, O, H', W']. weight [E * O, C / groups, kh, kw]."""
+
+    def __init__(self, copies: int, like: nn.Conv2d) -> None:
+        super().__init__()
+        if like.padding_mode != "zeros":
+            raise ValueError("only zero padding can be grouped")
+        self.copies, self.groups = copies, like.groups
+        self.stride, self.padding, self.dilation = like.stride, like.padding, like.dilation
+        fan = like.weight[0].numel()
+        bound = fan**-0.5
+        shape = (copies * like.out_channels, *like.weight.shape[1:])
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+        self.bias = None
+        if like.bias is not None:
+            self.bias = nn.Parameter(torch.empty(shape[0]).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        copies, rows, channels = x.shape[:3]
+        side = x.transpose(0, 1).reshape(rows, copies * channels, *x.shape[3:])
+        out = F.conv2d(side, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups * copies)
+        return out.reshape(rows, copies, -1, *out.shape[2:]).transpose(0, 1)
+
+
+class StackedLayerNorm(nn.Module):
+    """Layer norm over the last axis with a gain and an offset per copy. weight, bias [E, D]."""
+
+    def __init__(self, copies: int, width: int, *, eps: float = 1e-5, bias: bool = True) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(copies, width))
+        self.bias = nn.Parameter(torch.zeros(copies, width)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = (len(self.weight), *([1] * (x.dim() - 2)), self.weight.shape[1])
+        out = F.layer_norm(x, x.shape[-1:], eps=self.eps) * self.weight.view(shape)
+        return out if self.bias is None else out + self.bias.view(shape)
+
+
+class StackedBatchNorm(nn.Module):
+    """Batch norm of every copy at once: the copies' channels side by side in one ordinary batch norm."""
+
+    def __init__(self, copies: int, like: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.copies = copies
+        self.norm = type(like)(
+            copies * like.num_features,
+            eps=like.eps,
+            momentum=like.momentum,
+            affine=like.affine,
+            track_running_stats=like.track_running_stats,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        copies, rows = x.shape[:2]
+        side = x.transpose(0, 1).reshape(rows, copies * x.shape[2], *x.shape[3:])
+        out: Tensor = self.norm(side)
+        return out.reshape(rows, copies, *x.shape[2:]).transpose(0, 1)
+
+
+class Looped(nn.Module):
+    """E copies of a layer that has no stacked form, one after the other."""
+
+    def __init__(self, copies: list[nn.Module]) -> None:
+        super().__init__()
+        self.copies = nn.ModuleList(copies)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([layer(part) for layer, part in zip(self.copies, x.unbind(0), strict=True)])
+
+
+class LoopedStage(nn.Module):
+    """E copies of a whole stage of unknown kind, each given its own part of the stacked signal."""
+
+    def __init__(self, copies: list[nn.Module]) -> None:
+        super().__init__()
+        self.copies = nn.ModuleList(copies)
+
+    def forward(self, signal: Signal) -> Signal:
+        parts = [stage(signal.of(part)) for stage, part in zip(self.copies, signal.values.unbind(0), strict=True)]
+        return parts[0].of(torch.stack([part.values for part in parts]))
+
+
+ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Identity, nn.Dropout)
+
+
+def stack_layer(layer: nn.Module, copies: int) -> nn.Module:
+    """`copies` freshly drawn copies of one layer as one layer; a loop where no stacked form is known."""
+    if type(layer) in ELEMENTWISE:
+        return copy.deepcopy(layer)
+    if type(layer) is nn.Linear:
+        return StackedLinear(copies, layer.in_features, layer.out_features, bias=layer.bias is not None)
+    if type(layer) is nn.Conv2d and layer.padding_mode == "zeros":
+        return StackedConv2d(copies, layer)
+    if type(layer) is nn.LayerNorm and len(layer.normalized_shape) == 1 and layer.elementwise_affine:
+        return StackedLayerNorm(copies, layer.normalized_shape[0], eps=layer.eps, bias=layer.bias is not None)
+    if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d):
+        return StackedBatchNorm(copies, layer)
+    if type(layer) is nn.Sequential:
+        return nn.Sequential(*(stack_layer(inner, copies) for inner in layer))
+    return Looped([redrawn(layer) for _ in range(copies)])
+
+
+def stack(stage: nn.Module, copies: int) -> nn.Module:
+    """`copies` freshly drawn copies of a stage: Signal with values [E, B, ...] -> the same, in batched products where known."""
+    if type(stage) is Stage:
+        return Stage(*(stack_layer(layer, copies) for layer in stage.layers))
+    return LoopedStage([redrawn(stage) for _ in range(copies)])
+
+
+def redrawn(module: nn.Module) -> nn.Module:
+    """A copy of the module with its own initial values, drawn by every layer's own `reset_parameters`."""
+    fresh = copy.deepcopy(module)
+    for layer in fresh.modules():
+        reset = getattr(layer, "reset_parameters", None)
+        if callable(reset):
+            reset()
+    return fresh
+
+
+def loops_in(module: nn.Module) -> Iterator[str]:
+    """Names of the layers that had to stay loops, for `check` to say so."""
+    for layer in module.modules():
+        if isinstance(layer, (Looped, LoopedStage)):
+            yield type(layer.copies[0]).__name__

@@ -1,0 +1,112 @@
+"""State as named tensors and plain JSON, and files that are either whole or absent. No pickle anywhere.
+
+`flatten` turns a nested state dict into ({path: tensor}, JSON-able tree with references); `unflatten` is its inverse.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_TENSOR = "__tensor__"
+_PAIRS = "__pairs__"
+
+
+def flatten(state: Any) -> tuple[dict[str, Tensor], Any]:
+    """({name: tensor}, tree): tensors are replaced by references; keys that are no strings are kept with their type.
+
+    >>> tensors, tree = flatten({"step": 3, "state": {0: {"m": torch.zeros(2)}}})
+    >>> list(tensors), unflatten(tensors, json.loads(json.dumps(tree)))["state"][0]["m"].tolist()
+    (['state.0.m'], [0.0, 0.0])
+    """
+    tensors: dict[str, Tensor] = {}
+
+    def walk(value: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(value, Tensor):
+            name = ".".join(path) or "value"
+            while name in tensors:
+                name += "_"
+            tensors[name] = value
+            return {_TENSOR: name}
+        if isinstance(value, Mapping):
+            if all(isinstance(key, str) for key in value):
+                return {key: walk(one, (*path, key)) for key, one in value.items()}
+            return {_PAIRS: [[key, walk(one, (*path, str(key)))] for key, one in value.items()]}
+        if isinstance(value, (list, tuple)):
+            return [walk(one, (*path, str(index))) for index, one in enumerate(value)]
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        raise TypeError(f"state at '{'.'.join(path)}' is a {type(value).__name__}; only tensors, numbers, words, lists and dicts are kept")
+
+    return tensors, walk(state, ())
+
+
+def unflatten(tensors: Mapping[str, Tensor], tree: Any) -> Any:
+    """The nested state `flatten` was given (tuples come back as lists)."""
+    if isinstance(tree, dict):
+        if set(tree) == {_TENSOR}:
+            return tensors[tree[_TENSOR]]
+        if set(tree) == {_PAIRS}:
+            return {key: unflatten(tensors, one) for key, one in tree[_PAIRS]}
+        return {key: unflatten(tensors, one) for key, one in tree.items()}
+    if isinstance(tree, list):
+        return [unflatten(tensors, one) for one in tree]
+    return tree
+
+
+@contextmanager
+def whole_file(path: Path | str) -> Iterator[Path]:
+    """A temporary path beside `path` to write to; it takes the place of `path` at once when the block ends well.
+
+    The content is on disk before the name is (fsync of file and folder), so a power cut leaves the old file or the new one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write JSON as a whole file: stable key order as given, NaN and infinities as null."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def plain(value: Any) -> Any:
+    """The same value with everything JSON cannot hold made plain: tensors as lists, paths as words, NaN and infinities as None."""
+    if isinstance(value, Tensor):
+        return plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(one) for one in value]
+    if isinstance(value, bool) or value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        return value if torch.isfinite(torch.tensor(value, dtype=torch.float64)) else None
+    item: Callable[[], Any] | None = getattr(value, "item", None)
+    return plain(item()) if item is not None else str(value)
