@@ -53,6 +53,8 @@ class Balancer(abc.ABC):
     family: ClassVar[Family]
     source: ClassVar[str]
     """One line: authors, title, venue, year, equation or algorithm number."""
+    cost: ClassVar[str]
+    """A short text: what a step costs beside a joint step (one forward, one backward of the summed loss)."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything learnt so far: tensors, numbers, strings, nested dicts and lists only (no pickle needed)."""
@@ -61,11 +63,15 @@ class Balancer(abc.ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`; the constructor's settings are not part of it."""
 
+    def notes(self) -> list[str]:
+        """What did not go as planned at the last call, one sentence each; empty when all went well. For the step's report."""
+        return []
+
 
 class Weigher(Balancer):
-    """A method that answers with weights."""
+    """A method that answers with weights. `needs` is a class attribute, or set in the constructor where a setting decides it."""
 
-    needs: ClassVar[frozenset[Need]]
+    needs: frozenset[Need]
 
     @abc.abstractmethod
     def weigh(self, seen: Seen) -> Tensor:
