@@ -199,6 +199,11 @@ def cell_weight(target: Field, weight: Tensor | None) -> Tensor:
     return held * weight.reshape(-1, *([1] * (held.dim() - 1)))
 
 
+def label_count(target: Field, weight: Tensor | None) -> Tensor:
+    """The sum of weight x valid, 0-dim float64: how much one batch's labels count for in `L_k = all sums / all counts`."""
+    return cell_weight(target, weight).sum(dtype=torch.float64)
+
+
 def weighted(element: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """(sum, count) of element losses: sum of weight x valid x element, and sum of weight x valid.
 
@@ -209,6 +214,4 @@ def weighted(element: Tensor, target: Field, weight: Tensor | None) -> tuple[Ten
     [3.0, 1.0]
     """
     cells = cell_weight(target, weight)
-    if target.valid is None and weight is None and target.offsets is None and bool(target.present.all()):
-        return element.sum(), cells.sum()
     return torch.where(cells > 0, element * cells, element.new_zeros(())).sum(), cells.sum()

@@ -6,6 +6,7 @@ Positional arguments come from the data and are never settings.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 from collections.abc import Iterator, Mapping
@@ -26,10 +27,15 @@ class Setting:
 
 
 def settings_of(cls: type) -> dict[str, Setting]:
-    """The settings of a class: the keyword-only arguments of its constructor, in order."""
+    """The settings of a class: the keyword-only arguments of its constructor, in order.
+
+    A dataclass field marked `metadata={"setting": False}` is none (it is filled in from the data).
+    """
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    inner = {field.name for field in fields if field.metadata.get("setting") is False}
     settings: dict[str, Setting] = {}
     for parameter in inspect.signature(cls, eval_str=True).parameters.values():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name not in inner:
             required = parameter.default is inspect.Parameter.empty
             settings[parameter.name] = Setting(
                 parameter.name, parameter.annotation, None if required else parameter.default, required

@@ -1,0 +1,14 @@
+"""Heads: from a task's signals to its numbers. A head owns its pooling and says what layout it wants.
+
+>>> import torch
+>>> from cotrain.core.signals import Shape, Signal
+>>> from cotrain.heads import LinearHead
+>>> head = LinearHead().build([Shape("vector", 4)], outputs=3)
+>>> tuple(head([Signal(torch.zeros(2, 4))]).shape)
+(2, 3)
+"""
+
+from cotrain.heads.linear import LinearHead
+from cotrain.heads.mlp import MLPHead
+
+__all__ = ["LinearHead", "MLPHead"]

@@ -1,0 +1,18 @@
+"""Losses: pure functions `(output, target, weight) -> (sum, count)`, one file each.
+
+Every loss is >= 0 and 0 at a perfect answer, so that dividing by the loss of the best constant prediction means something.
+
+>>> import torch
+>>> from cotrain.core.fields import Field
+>>> from cotrain.losses import squared_error
+>>> total, count = squared_error(torch.tensor([[1.0], [3.0]]), Field.dense(torch.tensor([[0.0], [1.0]])), None)
+>>> float(total), float(count)
+(5.0, 2.0)
+"""
+
+from cotrain.losses.absolute_error import absolute_error
+from cotrain.losses.binary_cross_entropy import binary_cross_entropy
+from cotrain.losses.cross_entropy import cross_entropy
+from cotrain.losses.squared_error import squared_error
+
+__all__ = ["absolute_error", "binary_cross_entropy", "cross_entropy", "squared_error"]

@@ -1,0 +1,12 @@
+"""Absolute error, the loss whose best constant is the median."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from cotrain.core.fields import Field, weighted
+
+
+def absolute_error(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """sum w |y - t| over cells, and sum w. output and target.values: [N, C]."""
+    return weighted((output.to(target.values.dtype) - target.values).abs(), target, weight)

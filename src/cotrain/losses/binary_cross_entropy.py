@@ -1,0 +1,17 @@
+"""Binary cross-entropy on logits."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from cotrain.core.fields import Field, weighted
+
+
+def binary_cross_entropy(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """sum w (log(1 + e^z) - t z) over cells, and sum w: minus the log-likelihood of label t in {0, 1} at logit z.
+
+    output: [N, C] logits; target.values: [N, C] in {0, 1}.
+    """
+    element = F.binary_cross_entropy_with_logits(output.to(target.values.dtype), target.values, reduction="none")
+    return weighted(element, target, weight)

@@ -1,0 +1,12 @@
+"""Squared error, the Gaussian deviance of unit variance."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from cotrain.core.fields import Field, weighted
+
+
+def squared_error(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """sum w (y - t)^2 over cells, and sum w. output and target.values: [N, C]."""
+    return weighted((output.to(target.values.dtype) - target.values).square(), target, weight)

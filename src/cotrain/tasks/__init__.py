@@ -1,0 +1,14 @@
+"""Tasks: what can be predicted. Each kind is a frozen dataclass of values: codec, head, loss, metrics, decode, reference.
+
+>>> import polars as pl
+>>> from cotrain.tasks import Binary
+>>> task = Binary("income").refitted(pl.DataFrame({"income": [" <50k", ">=50k ", "<50k"]}))
+>>> task.codec.classes, task.codec.encode(pl.DataFrame({"income": [">=50k", None]})).present.tolist()
+(('<50k', '>=50k'), [True, False])
+"""
+
+from cotrain.tasks.binary import Binary
+from cotrain.tasks.multiclass import Multiclass
+from cotrain.tasks.regression import Regression
+
+__all__ = ["Binary", "Multiclass", "Regression"]

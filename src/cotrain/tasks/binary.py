@@ -1,0 +1,138 @@
+"""Yes or no: one logit, binary cross-entropy, area under the ROC curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cotrain.core.errors import ConfigError
+from cotrain.core.fields import Field, cell_weight
+from cotrain.core.spec import HeadSettings, Loss
+from cotrain.losses.binary_cross_entropy import binary_cross_entropy
+from cotrain.tasks.labels import ClassCodec
+from cotrain.tasks.scores import calibration_error, check_metric, error_of, held_rows, higher_is_better
+
+METRICS = (
+    "auc",
+    "average_precision",
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "log_loss",
+    "calibration_error",
+)
+
+
+@dataclass(frozen=True)
+class BinaryMetrics:
+    """Scores on logits [N, 1] against labels [N, 1]; where only one class occurs, AUC and average precision are NaN."""
+
+    primary: str = "auc"
+    threshold: float = 0.5
+
+    def score(self, output: Tensor, target: Field, weight: Tensor | None) -> dict[str, float]:
+        from sklearn import metrics
+
+        logit, label, weights = held_rows(output, target, weight)
+        nothing = dict.fromkeys(METRICS, math.nan)
+        if label.size == 0:
+            return nothing
+        truth = label.reshape(-1) > 0.5
+        probability = 1.0 / (1.0 + np.exp(-np.clip(logit.reshape(-1), -700, 700)))
+        guess = probability >= self.threshold
+        two = bool(truth.any() and not truth.all())
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            truth, guess, average="binary", sample_weight=weights, zero_division=0.0
+        )
+        rates = [float(np.average(guess[truth == side] == side, weights=weights[truth == side])) for side in (True, False) if (truth == side).any()]
+        return {
+            "auc": float(metrics.roc_auc_score(truth, logit.reshape(-1), sample_weight=weights)) if two else math.nan,
+            "average_precision": float(metrics.average_precision_score(truth, logit.reshape(-1), sample_weight=weights)) if two else math.nan,
+            "accuracy": float(np.average(guess == truth, weights=weights)),
+            "balanced_accuracy": float(np.mean(rates)),
+            "precision": float(precision),
+            "recall": float(recall),
+            "f1": float(f1),
+            "log_loss": float(metrics.log_loss(truth, probability, sample_weight=weights, labels=[False, True])),
+            "calibration_error": calibration_error(probability, truth.astype(float), weights),
+        }
+
+    def higher_is_better(self, metric: str) -> bool:
+        return higher_is_better(metric)
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A yes/no target.
+
+    name: the task's name. columns: the target's column, the task's name if not given. positive: the label that means yes; without it the
+    known words for no (0, no, false, negative ...) or the alphabet decide, and the data report says which. threshold: the probability
+    from which a prediction says yes. metric: the primary one. weight: factor on the loss. head: settings of a head, `linear` if None.
+    """
+
+    kind: ClassVar[str] = "binary"
+    metric_names: ClassVar[tuple[str, ...]] = METRICS
+    losses: ClassVar[Mapping[str, Loss]] = {"cross_entropy": binary_cross_entropy}
+
+    name: str
+    _: KW_ONLY
+    columns: Sequence[str] | None = None
+    weight: float = 1.0
+    metric: str = "auc"
+    threshold: float = 0.5
+    positive: str | None = None
+    loss: Loss = binary_cross_entropy
+    head: HeadSettings | None = None
+    source: str | None = None
+    fitted: ClassCodec | None = field(default=None, metadata={"setting": False})
+
+    def __post_init__(self) -> None:
+        check_metric(self.name, self.metric, METRICS)
+        if not 0 < self.threshold < 1:
+            raise ConfigError(f"task '{self.name}': threshold must lie between 0 and 1, got {self.threshold}")
+
+    @property
+    def codec(self) -> ClassCodec:
+        columns = (self.name,) if self.columns is None else tuple(self.columns)
+        return self.fitted or ClassCodec(self.name, columns, binary=True, positive=self.positive)
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    @property
+    def metrics(self) -> BinaryMetrics:
+        return BinaryMetrics(self.metric, self.threshold)
+
+    def error(self, scores: dict[str, float]) -> float:
+        """The primary error, lower is better (1 - AUC by default)."""
+        return error_of(self.metric, scores[self.metric])
+
+    def decode(self, output: Tensor) -> dict[str, Any]:
+        """{name: label or 0/1, name_probability: chance of yes} for logits [N, 1]."""
+        probability = torch.sigmoid(output.double()).reshape(-1)
+        yes = (probability >= self.threshold).long()
+        labels: Any = self.codec.labels(yes) if self.codec.classes else yes.cpu().numpy()
+        return {self.name: labels, f"{self.name}_probability": probability.cpu().numpy()}
+
+    def reference(self, target: Field, weight: Tensor | None) -> Tensor | None:
+        """[1] the logit of the weighted share of yes, the constant that minimises cross-entropy."""
+        if self.loss is not binary_cross_entropy:
+            return None
+        cells = cell_weight(target, weight).double()
+        if cells.dim() == 1:
+            cells = cells.unsqueeze(1)
+        share = (cells * target.values.double()).sum() / cells.sum()
+        share = share.clamp(0.5 / (cells.sum() + 1), 1 - 0.5 / (cells.sum() + 1))
+        return torch.logit(share).reshape(1)
+
+    def refitted(self, frame: Any) -> Binary:
+        return replace(self, fitted=self.codec.fit(frame))

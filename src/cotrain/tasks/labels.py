@@ -1,0 +1,148 @@
+"""Labels of a class target: read, stripped of stray whitespace, numbered.
+
+A label is compared as text, so that 1, "1", " 1 " and 1.0 are one class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from cotrain.core.errors import DataError
+from cotrain.core.fields import Field
+
+MISSING = ("", "?", "na", "n/a", "nan", "null", "none", "-")
+
+
+def as_labels(series: pl.Series) -> pl.Series:
+    """A column as stripped text labels, null where there is none: whole numbers lose their ".0", truth values become 0 and 1."""
+    if series.dtype == pl.Boolean:
+        return series.cast(pl.Int8).cast(pl.String)
+    if series.dtype.is_float():
+        whole = series.is_finite() & (series == series.round())
+        text = pl.select(pl.when(whole).then(series.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(series.cast(pl.String)))
+        return text.to_series().set(series.is_nan().fill_null(False), None).alias(series.name)
+    text = series.cast(pl.String).str.strip_chars()
+    return text.set(text.str.to_lowercase().is_in(list(MISSING)).fill_null(False), None)
+
+
+def in_order(labels: pl.Series) -> tuple[str, ...]:
+    """The distinct labels: by value if all are numbers, else by text."""
+    found = labels.drop_nulls().unique().to_list()
+    numbers = pl.Series(found, dtype=pl.String).cast(pl.Float64, strict=False)
+    if found and numbers.null_count() == 0:
+        return tuple(label for _, label in sorted(zip(numbers.to_list(), found, strict=True)))
+    return tuple(sorted(found))
+
+
+@dataclass(frozen=True)
+class ClassCodec:
+    """Codes labels as class numbers and back. `classes` is empty until fitted or given.
+
+    Labels that the training rows do not have are treated as missing targets and counted by `notes`.
+    values: [B] int64, or [B, 1] float 0/1 when `binary` (then class 1 is the positive one).
+    """
+
+    task: str
+    columns: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    binary: bool = False
+    positive: str | None = None
+
+    @property
+    def outputs(self) -> int:
+        return 1 if self.binary else len(self.classes)
+
+    def fit(self, frame: pl.DataFrame) -> ClassCodec:
+        """The codec with the classes of these rows. Raises DataError where they cannot be what the task's kind says."""
+        labels = as_labels(frame[self.columns[0]])
+        found = in_order(labels)
+        where = f"task '{self.task}' (column '{self.columns[0]}')"
+        if not found:
+            raise DataError(f"{where}: expected labels in the training rows, found none; check the column or the split")
+        if self.classes:
+            strange = [label for label in found if label not in self.classes]
+            if strange:
+                raise DataError(f"{where}: the data hold labels {_listed(strange)} that are not among the given classes {_listed(self.classes)}")
+            return self
+        if len(found) == 1:
+            raise DataError(
+                f"{where}: expected at least two classes in the training rows, found only '{found[0]}' "
+                f"({len(labels)} rows); check the column, the split or the filter"
+            )
+        if not self.binary:
+            if len(found) > max(50, len(labels) // 2):
+                raise DataError(
+                    f"{where}: {len(found)} distinct labels in {len(labels)} training rows are too many classes; is this a number? kind: regression"
+                )
+            return replace(self, classes=found)
+        if self.positive is not None:
+            wanted = as_labels(pl.Series([self.positive]))[0]
+            if wanted not in found:
+                raise DataError(f"{where}: positive label '{self.positive}' is not among the labels {_listed(found)}")
+            rest = tuple(label for label in found if label != wanted)
+            return replace(self, classes=(rest[0] if len(rest) == 1 else "not " + wanted, wanted))
+        if len(found) > 2:
+            raise DataError(
+                f"{where}: kind binary expects two classes, found {len(found)}: {_listed(found)}; "
+                "use kind: multiclass, or name one of them as positive: to set it against the rest"
+            )
+        return replace(self, classes=_negative_first(found))
+
+    def encode(self, frame: pl.DataFrame) -> Field:
+        labels = as_labels(frame[self.columns[0]])
+        if self.binary and self.positive is not None:
+            codes = labels.eq(self.classes[1]).cast(pl.Int64)
+        else:
+            codes = labels.replace_strict(list(self.classes), list(range(len(self.classes))), default=None, return_dtype=pl.Int64)
+        present = torch.from_numpy(codes.is_not_null().to_numpy().copy())
+        values = torch.from_numpy(codes.fill_null(0).to_numpy().astype(np.int64))
+        return Field(values.float().unsqueeze(1) if self.binary else values, present)
+
+    def notes(self, frame: pl.DataFrame) -> list[str]:
+        """What was not understood in these rows: labels that no training row has."""
+        if self.binary and self.positive is not None:
+            return []
+        labels = as_labels(frame[self.columns[0]]).drop_nulls()
+        strange = labels.filter(~labels.is_in(list(self.classes)))
+        if strange.is_empty():
+            return []
+        names = _listed(strange.unique(maintain_order=True).to_list())
+        return [f"task '{self.task}': {len(strange)} rows have labels that no training row has ({names}); they count as missing"]
+
+    def labels(self, codes: Tensor) -> list[str]:
+        """[N] class numbers as labels."""
+        return [self.classes[code] for code in codes.tolist()]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "task": self.task,
+            "columns": list(self.columns),
+            "classes": list(self.classes),
+            "binary": self.binary,
+            "positive": self.positive,
+        }
+
+    @staticmethod
+    def from_json(stored: dict[str, Any]) -> ClassCodec:
+        return ClassCodec(stored["task"], tuple(stored["columns"]), tuple(stored["classes"]), stored["binary"], stored["positive"])
+
+
+NEGATIVE_WORDS = ("0", "-1", "no", "n", "false", "f", "negative", "neg", "absent", "healthy", "normal", "none", "bad")
+
+
+def _negative_first(found: tuple[str, ...]) -> tuple[str, ...]:
+    """Two labels, the negative one first: known words decide, else the order of values or of the alphabet."""
+    first, second = found
+    negative = [label.lower() in NEGATIVE_WORDS for label in found]
+    return (second, first) if negative == [False, True] else (first, second)
+
+
+def _listed(labels: Any) -> str:
+    names = [f"'{label}'" for label in labels]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

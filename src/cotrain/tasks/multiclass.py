@@ -1,0 +1,132 @@
+"""One of several classes: a logit each, cross-entropy, accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cotrain.core.errors import ConfigError
+from cotrain.core.fields import Field, cell_weight
+from cotrain.core.spec import HeadSettings, Loss
+from cotrain.losses.cross_entropy import cross_entropy
+from cotrain.tasks.labels import ClassCodec
+from cotrain.tasks.scores import calibration_error, check_metric, error_of, held_rows, higher_is_better
+
+METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "precision_macro", "recall_macro", "auc", "log_loss", "calibration_error")
+
+
+@dataclass(frozen=True)
+class MulticlassMetrics:
+    """Scores on logits [N, C] against class numbers [N]; AUC is the mean of one-against-rest over classes that occur."""
+
+    primary: str = "accuracy"
+
+    def score(self, output: Tensor, target: Field, weight: Tensor | None) -> dict[str, float]:
+        from sklearn import metrics
+
+        logits, label, weights = held_rows(output, target, weight)
+        if label.size == 0:
+            return dict.fromkeys(METRICS, math.nan)
+        truth = label.astype(int)
+        shifted = np.exp(logits - logits.max(1, keepdims=True))
+        probability = shifted / shifted.sum(1, keepdims=True)
+        guess = probability.argmax(1)
+        occurring = np.unique(truth)
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            truth, guess, labels=occurring, average="macro", sample_weight=weights, zero_division=0.0
+        )
+        areas = [
+            metrics.roc_auc_score(truth == one, probability[:, one], sample_weight=weights)
+            for one in occurring
+            if len(occurring) > 1
+        ]
+        hit = guess == truth
+        return {
+            "accuracy": float(np.average(hit, weights=weights)),
+            "balanced_accuracy": float(recall),
+            "f1_macro": float(f1),
+            "precision_macro": float(precision),
+            "recall_macro": float(recall),
+            "auc": float(np.mean(areas)) if areas else math.nan,
+            "log_loss": float(-np.average(np.log(np.maximum(probability[np.arange(len(truth)), truth], 1e-300)), weights=weights)),
+            "calibration_error": calibration_error(probability.max(1), hit.astype(float), weights),
+        }
+
+    def higher_is_better(self, metric: str) -> bool:
+        return higher_is_better(metric)
+
+
+@dataclass(frozen=True)
+class Multiclass:
+    """A target with three or more classes (two will do).
+
+    classes: how many (targets are then class numbers 0 .. C - 1), or their labels in order; found in the training rows if not given.
+    The other settings as in `Binary`.
+    """
+
+    kind: ClassVar[str] = "multiclass"
+    metric_names: ClassVar[tuple[str, ...]] = METRICS
+    losses: ClassVar[Mapping[str, Loss]] = {"cross_entropy": cross_entropy}
+
+    name: str
+    _: KW_ONLY
+    columns: Sequence[str] | None = None
+    weight: float = 1.0
+    metric: str = "accuracy"
+    classes: int | Sequence[str] | None = None
+    loss: Loss = cross_entropy
+    head: HeadSettings | None = None
+    source: str | None = None
+    fitted: ClassCodec | None = field(default=None, metadata={"setting": False})
+
+    def __post_init__(self) -> None:
+        check_metric(self.name, self.metric, METRICS)
+        if isinstance(self.classes, int) and self.classes < 2:
+            raise ConfigError(f"task '{self.name}': classes must be at least 2, got {self.classes}")
+
+    @property
+    def codec(self) -> ClassCodec:
+        columns = (self.name,) if self.columns is None else tuple(self.columns)
+        classes: Sequence[Any] = range(self.classes) if isinstance(self.classes, int) else (self.classes or ())
+        return self.fitted or ClassCodec(self.name, columns, tuple(str(label) for label in classes))
+
+    @property
+    def outputs(self) -> int:
+        return self.codec.outputs
+
+    @property
+    def metrics(self) -> MulticlassMetrics:
+        return MulticlassMetrics(self.metric)
+
+    def error(self, scores: dict[str, float]) -> float:
+        """The primary error, lower is better (1 - accuracy by default)."""
+        return error_of(self.metric, scores[self.metric])
+
+    def decode(self, output: Tensor) -> dict[str, Any]:
+        """{name: label, name_probability: its chance, name_probability_LABEL: each class's chance} for logits [N, C]."""
+        probability = torch.softmax(output.double(), 1)
+        best = probability.argmax(1)
+        out: dict[str, Any] = {
+            self.name: self.codec.labels(best),
+            f"{self.name}_probability": probability.gather(1, best.unsqueeze(1)).squeeze(1).cpu().numpy(),
+        }
+        for index, label in enumerate(self.codec.classes):
+            out[f"{self.name}_probability_{label}"] = probability[:, index].cpu().numpy()
+        return out
+
+    def reference(self, target: Field, weight: Tensor | None) -> Tensor | None:
+        """[C] the logs of the classes' weighted shares, the constant that minimises cross-entropy."""
+        if self.loss is not cross_entropy:
+            return None
+        cells = cell_weight(target, weight).double()
+        total = torch.zeros(self.outputs, dtype=torch.float64, device=cells.device).index_add_(0, target.values, cells)
+        return ((total + 1e-6 * cells.sum() / self.outputs) / cells.sum()).log()
+
+    def refitted(self, frame: Any) -> Multiclass:
+        return replace(self, fitted=self.codec.fit(frame))

@@ -1,0 +1,103 @@
+"""Number targets: one or several columns, standardised on the training rows, missing cells masked one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from cotrain.core.errors import DataError
+from cotrain.core.fields import Field
+
+
+@dataclass(frozen=True)
+class NumberCodec:
+    """values [B, C] = (y - mean) / scale, column by column; a missing cell is not valid, a row with none is not present.
+
+    Empty `mean` means not fitted (then values pass through as they are).
+    """
+
+    task: str
+    columns: tuple[str, ...]
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        return len(self.columns)
+
+    def fit(self, frame: pl.DataFrame) -> NumberCodec:
+        """The codec with mean and standard deviation of these rows. Raises DataError for words, infinite cells, no or constant numbers."""
+        numbers = self._numbers(frame)
+        means, scales = [], []
+        for column, values in zip(self.columns, numbers.T, strict=True):
+            held = values[~np.isnan(values)]
+            if held.size == 0:
+                raise DataError(f"task '{self.task}': column '{column}' holds no number in the training rows; check the column or the split")
+            mean, scale = float(held.mean()), float(held.std())
+            if scale <= 1e-12 * max(1.0, abs(mean)):
+                raise DataError(
+                    f"task '{self.task}': column '{column}' is {mean:g} in all {held.size} training rows that have it; there is nothing to predict"
+                )
+            means.append(mean)
+            scales.append(scale)
+        return replace(self, mean=tuple(means), scale=tuple(scales))
+
+    def encode(self, frame: pl.DataFrame) -> Field:
+        numbers = self._numbers(frame)
+        missing = np.isnan(numbers)
+        if self.mean:
+            numbers = (numbers - np.array(self.mean)) / np.array(self.scale)
+        values = torch.from_numpy(np.where(missing, 0.0, numbers).astype(np.float32))
+        valid = torch.from_numpy(~missing)
+        present = valid.any(1)
+        return Field(values, present, None, None if missing.shape[1] == 1 else valid)
+
+    def notes(self, frame: pl.DataFrame) -> list[str]:
+        return []
+
+    def decoded(self, values: Tensor) -> Tensor:
+        """[N, C] standardised -> the target's own units, float64."""
+        if not self.mean:
+            return values.double()
+        scale = torch.tensor(self.scale, dtype=torch.float64, device=values.device)
+        mean = torch.tensor(self.mean, dtype=torch.float64, device=values.device)
+        return values.double() * scale + mean
+
+    def _numbers(self, frame: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+        columns = []
+        for name in self.columns:
+            series = frame[name]
+            cast = series.cast(pl.Float64, strict=False)
+            words = cast.is_null() & series.is_not_null()
+            if series.dtype == pl.String:
+                text = series.str.strip_chars()
+                cast = text.cast(pl.Float64, strict=False)
+                words = cast.is_null() & series.is_not_null() & ~text.str.to_lowercase().is_in(["", "?", "na", "n/a", "nan", "null", "none"])
+            if words.any():
+                row = int(words.arg_true()[0])
+                raise DataError(
+                    f"task '{self.task}': column '{name}' should hold numbers, but row {row} holds '{series[row]}' "
+                    f"({int(words.sum())} such cells); correct or empty them, or use kind: multiclass"
+                )
+            values = cast.to_numpy().astype(np.float64)
+            infinite = np.isinf(values)
+            if infinite.any():
+                row = int(infinite.argmax())
+                raise DataError(
+                    f"task '{self.task}': column '{name}' is infinite in row {row} ({int(infinite.sum())} such cells); "
+                    "correct them or leave them empty (an empty target only masks its row for this task)"
+                )
+            columns.append(values)
+        return np.stack(columns, 1) if columns else np.empty((len(frame), 0))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"task": self.task, "columns": list(self.columns), "mean": list(self.mean), "scale": list(self.scale)}
+
+    @staticmethod
+    def from_json(stored: dict[str, Any]) -> NumberCodec:
+        return NumberCodec(stored["task"], tuple(stored["columns"]), tuple(stored["mean"]), tuple(stored["scale"]))
