@@ -1,0 +1,95 @@
+"""One network for several related tasks: balanced training, and an honest answer to whether sharing helped.
+
+`import cotrain` loads nothing heavy: each name below is fetched from the file that defines it when it is first asked for.
+
+>>> import cotrain
+>>> cotrain.Binary("income").kind
+'binary'
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cotrain.core.errors import (
+        ConfigError,
+        CotrainError,
+        DataError,
+        MissingExtraError,
+        RunError,
+        TrainingError,
+        UnsupportedError,
+    )
+    from cotrain.core.fields import Batch, Field
+    from cotrain.encoders.mlp import MLP
+    from cotrain.model.compose import Model
+    from cotrain.recipe.run import fit, load
+    from cotrain.sharing.apart import Apart
+    from cotrain.sharing.hard import Hard
+    from cotrain.sharing.mmoe import MMoE
+    from cotrain.tasks.binary import Binary
+    from cotrain.tasks.multiclass import Multiclass
+    from cotrain.tasks.regression import Regression
+    from cotrain.training.loop import Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "fit",
+    "load",
+    "Model",
+    "Trainer",
+    "Batch",
+    "Field",
+    "Binary",
+    "Multiclass",
+    "Regression",
+    "MLP",
+    "Apart",
+    "Hard",
+    "MMoE",
+    "CotrainError",
+    "ConfigError",
+    "DataError",
+    "MissingExtraError",
+    "RunError",
+    "TrainingError",
+    "UnsupportedError",
+    "__version__",
+]
+
+_HOME = {
+    "fit": "cotrain.recipe.run",
+    "load": "cotrain.recipe.run",
+    "Model": "cotrain.model.compose",
+    "Trainer": "cotrain.training.loop",
+    "Batch": "cotrain.core.fields",
+    "Field": "cotrain.core.fields",
+    "Binary": "cotrain.tasks.binary",
+    "Multiclass": "cotrain.tasks.multiclass",
+    "Regression": "cotrain.tasks.regression",
+    "MLP": "cotrain.encoders.mlp",
+    "Apart": "cotrain.sharing.apart",
+    "Hard": "cotrain.sharing.hard",
+    "MMoE": "cotrain.sharing.mmoe",
+    "CotrainError": "cotrain.core.errors",
+    "ConfigError": "cotrain.core.errors",
+    "DataError": "cotrain.core.errors",
+    "MissingExtraError": "cotrain.core.errors",
+    "RunError": "cotrain.core.errors",
+    "TrainingError": "cotrain.core.errors",
+    "UnsupportedError": "cotrain.core.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'cotrain' has no attribute '{name}'; it has: {', '.join(_HOME)}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,40 @@
+"""What every test starts from: the same seeds, one thread, and a way to real data where it is at hand."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def same_seeds() -> None:
+    """Layers draw from torch's global generator, a few libraries from the others: each test finds them alike."""
+    random.seed(0)
+    numpy.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """`real_data("heart_disease/heart.csv")` is the file's path, or a skip that says why."""
+    folder = Path(os.environ.get("COTRAIN_DATA") or ROOT.parent / "shared" / "data")
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            pytest.skip(f"real data '{name}' is not at hand: set COTRAIN_DATA to the folder that holds it")
+        return path
+
+    return find
