@@ -47,7 +47,9 @@ class Field:
         rows = len(self.present)
         if self.offsets is None:
             if len(self.values) != rows:
-                raise DataError(f"field '{name}': {len(self.values)} values for {rows} rows; give offsets if rows are ragged")
+                raise DataError(
+                    f"field '{name}': {len(self.values)} values for {rows} rows; give offsets if rows are ragged"
+                )
         else:
             offsets = self.offsets
             rising = bool((offsets[1:] >= offsets[:-1]).all())
@@ -162,7 +164,9 @@ class Batch:
             for name, one in fields.items():
                 one.check(name)
                 if len(one) != rows:
-                    raise DataError(f"{kind} '{name}' has {len(one)} rows, the batch of source '{self.source}' has {rows}")
+                    raise DataError(
+                        f"{kind} '{name}' has {len(one)} rows, the batch of source '{self.source}' has {rows}"
+                    )
         if self.weight is not None and len(self.weight) != rows:
             raise DataError(f"weight has {len(self.weight)} rows, the batch of source '{self.source}' has {rows}")
 
@@ -207,11 +211,13 @@ def label_count(target: Field, weight: Tensor | None) -> Tensor:
 def weighted(element: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """(sum, count) of element losses: sum of weight x valid x element, and sum of weight x valid.
 
-    element: [N] or [N, C], shaped like `target.held()`. Elements that do not count cannot spoil the sum, NaN included.
+    element: shaped like `target.held()`, [N] or [N, C]; any further axes of it are averaged, so that a row counts once. Elements that do not count cannot spoil the sum, NaN included.
 
     >>> two = Field(torch.zeros(2), torch.tensor([True, False]))
     >>> [float(x) for x in weighted(torch.tensor([3.0, float("nan")]), two, None)]
     [3.0, 1.0]
     """
     cells = cell_weight(target, weight)
+    if element.dim() > cells.dim():
+        element = element.flatten(cells.dim()).mean(-1)
     return torch.where(cells > 0, element * cells, element.new_zeros(())).sum(), cells.sum()

@@ -44,15 +44,15 @@ def settings_of(cls: type) -> dict[str, Setting]:
 
 
 class Gallery(Mapping[str, type]):
-    """Names to classes for one room. Each class carries its own `name` (a class attribute).
+    """Names to classes for one room. Each class carries its own name in a class attribute (`name` unless said).
 
     `what` is the word used in messages ("sharing", "balancer"). A name of the form "package.module:Class" is imported and
     stands for a user's own class.
     """
 
-    def __init__(self, what: str, classes: tuple[type, ...]) -> None:
+    def __init__(self, what: str, classes: tuple[type, ...], *, attribute: str = "name") -> None:
         self.what = what
-        self._classes: dict[str, type] = {str(cls.name): cls for cls in classes}  # type: ignore[attr-defined]
+        self._classes: dict[str, type] = {str(getattr(cls, attribute)): cls for cls in classes}
 
     def __getitem__(self, name: str) -> type:
         if ":" in name:

@@ -37,7 +37,7 @@ def seed_layers(seed: int) -> None:
 def layer_state() -> dict[str, Tensor]:
     """The global generators' states, as tensors, for a checkpoint."""
     state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         state |= {f"cuda{index}": one for index, one in enumerate(torch.cuda.get_rng_state_all())}
     return state
 

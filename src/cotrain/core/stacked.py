@@ -128,10 +128,22 @@ class LoopedStage(nn.Module):
 
     def forward(self, signal: Signal) -> Signal:
         parts = [stage(signal.of(part)) for stage, part in zip(self.copies, signal.values.unbind(0), strict=True)]
-        return parts[0].of(torch.stack([part.values for part in parts]))
+        first: Signal = parts[0]
+        return first.of(torch.stack([part.values for part in parts]))
 
 
-ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Identity, nn.Dropout)
+ELEMENTWISE = (
+    nn.ReLU,
+    nn.GELU,
+    nn.SiLU,
+    nn.ELU,
+    nn.LeakyReLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.Softplus,
+    nn.Identity,
+    nn.Dropout,
+)
 
 
 def stack_layer(layer: nn.Module, copies: int) -> nn.Module:

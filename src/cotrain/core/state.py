@@ -44,7 +44,9 @@ def flatten(state: Any) -> tuple[dict[str, Tensor], Any]:
             return [walk(one, (*path, str(index))) for index, one in enumerate(value)]
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
-        raise TypeError(f"state at '{'.'.join(path)}' is a {type(value).__name__}; only tensors, numbers, words, lists and dicts are kept")
+        raise TypeError(
+            f"state at '{'.'.join(path)}' is a {type(value).__name__}; only tensors, numbers, words, lists and dicts are kept"
+        )
 
     return tensors, walk(state, ())
 
@@ -93,7 +95,9 @@ def _sync(path: Path) -> None:
 def write_json(path: Path | str, value: Any) -> None:
     """Write JSON as a whole file: stable key order as given, NaN and infinities as null."""
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def plain(value: Any) -> Any:

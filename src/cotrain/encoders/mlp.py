@@ -62,7 +62,9 @@ class MLPEncoder(nn.Module):
             name, kind = next(iter(others.items()))
             raise ConfigError(f"encoder 'mlp' reads numbers and categories; input '{name}' is of kind '{kind}'")
         flat = sum(len(inputs[name].names) for name in self.numbers)
-        self.tables = nn.ModuleDict({f"_{name}": CategoryTable(inputs[name].cardinalities, settings.embedding) for name in self.categories})
+        self.tables = nn.ModuleDict(
+            {f"_{name}": CategoryTable(inputs[name].cardinalities, settings.embedding) for name in self.categories}
+        )
         flat += sum(len(inputs[name].cardinalities) * settings.embedding for name in self.categories)
         if flat == 0:
             raise ConfigError("encoder 'mlp' was given no usable input column; name some under inputs:")
@@ -71,7 +73,11 @@ class MLPEncoder(nn.Module):
         stages: list[nn.Module] = []
         self.shapes: Sequence[Shape] = [Shape("vector", wide)]
         for after in settings.widths:
-            norms: dict[str, list[nn.Module]] = {"none": [], "layer": [nn.LayerNorm(after)], "batch": [nn.BatchNorm1d(after)]}
+            norms: dict[str, list[nn.Module]] = {
+                "none": [],
+                "layer": [nn.LayerNorm(after)],
+                "batch": [nn.BatchNorm1d(after)],
+            }
             rest = [*norms[settings.norm], ACTIVATIONS[settings.activation](), nn.Dropout(settings.dropout)]
             stages.append(Stage(nn.Linear(wide, after), *rest))
             wide = after

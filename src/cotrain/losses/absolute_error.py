@@ -8,5 +8,5 @@ from cotrain.core.fields import Field, weighted
 
 
 def absolute_error(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """sum w |y - t| over cells, and sum w. output and target.values: [N, C]."""
-    return weighted((output.to(target.values.dtype) - target.values).abs(), target, weight)
+    """sum w |y - t| over cells, and sum w. output: [N, C]; target.values: [N, C], or [N] for C = 1."""
+    return weighted((output.reshape(target.values.shape).to(target.values.dtype) - target.values).abs(), target, weight)

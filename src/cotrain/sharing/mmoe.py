@@ -46,21 +46,23 @@ class MMoE:
         count = len(stages)
         begin = self.split + count if self.split < 0 else self.split
         if not 0 <= begin < count:
-            raise ConfigError(f"mmoe.split is {self.split}, but the encoder has {count} stages to copy; use a split in [-{count}, {count - 1}]")
+            raise ConfigError(
+                f"mmoe.split is {self.split}, but the encoder has {count} stages to copy; use a split in [-{count}, {count - 1}]"
+            )
         return MMoESharing(stages, shapes, tasks, self, begin)
 
 
 class MMoESharing(nn.Module):
     """Shapes: B rows, E experts, T tasks, F values a row (all places and channels of a signal in one axis)."""
 
-    def __init__(self, stages: nn.ModuleList, shapes: Sequence[Shape], tasks: Sequence[str], settings: MMoE, begin: int) -> None:
+    def __init__(
+        self, stages: nn.ModuleList, shapes: Sequence[Shape], tasks: Sequence[str], settings: MMoE, begin: int
+    ) -> None:
         super().__init__()
         self.bottom = stages[:begin]
         self.experts = nn.ModuleList(stack(stage, settings.experts) for stage in stages[begin:])
-        self.gates = nn.ModuleDict({slot(task): nn.Linear(shapes[begin].width, settings.experts) for task in tasks})
-        for gate in self.gates.values():
-            nn.init.normal_(gate.weight, std=0.01)
-            nn.init.zeros_(gate.bias)
+        gate = torch.empty(settings.experts, shapes[begin].width)
+        self.gates = nn.ParameterDict({slot(task): nn.init.normal_(gate.clone(), std=0.01) for task in tasks})
         self.count, self.gate_dropout = settings.experts, settings.gate_dropout
         self.shapes: Mapping[str, Sequence[Shape]] = {task: [*shapes[: begin + 1], shapes[-1]] for task in tasks}
         self._gate: Tensor | None = None
@@ -81,14 +83,13 @@ class MMoESharing(nn.Module):
             stacked = stage(stacked)
         values = stacked.values
         mixed = torch.bmm(gate.to(values.dtype), values.flatten(2).transpose(0, 1))
-        mixed = mixed.unflatten(2, values.shape[2:])
+        mixed = mixed.reshape(*mixed.shape[:2], *values.shape[2:])
         return {task: [*bottom, stacked.of(one)] for task, one in zip(self.shapes, mixed.unbind(1), strict=True)}
 
     def _logits(self, pooled: Tensor) -> Tensor:
         """[B, T, E]: all gates in one product, while each task keeps a gate of its own that only its loss reaches."""
-        weight = torch.cat([gate.weight for gate in self.gates.values()])
-        bias = torch.cat([gate.bias for gate in self.gates.values()])
-        return nn.functional.linear(pooled, weight, bias).unflatten(1, (len(self.gates), self.count))
+        weight = torch.cat(list(self.gates.values()))
+        return nn.functional.linear(pooled, weight).reshape(len(pooled), len(self.gates), self.count)
 
     def penalty(self) -> Tensor | None:
         return None

@@ -33,7 +33,7 @@ METRICS = (
 
 @dataclass(frozen=True)
 class BinaryMetrics:
-    """Scores on logits [N, 1] against labels [N, 1]; where only one class occurs, AUC and average precision are NaN."""
+    """Scores on logits [N, 1] against labels [N]; where only one class occurs, AUC and average precision are NaN."""
 
     primary: str = "auc"
     threshold: float = 0.5
@@ -52,10 +52,16 @@ class BinaryMetrics:
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
             truth, guess, average="binary", sample_weight=weights, zero_division=0.0
         )
-        rates = [float(np.average(guess[truth == side] == side, weights=weights[truth == side])) for side in (True, False) if (truth == side).any()]
+        rates = [
+            float(np.average(guess[truth == side] == side, weights=weights[truth == side]))
+            for side in (True, False)
+            if (truth == side).any()
+        ]
         return {
             "auc": float(metrics.roc_auc_score(truth, logit.reshape(-1), sample_weight=weights)) if two else math.nan,
-            "average_precision": float(metrics.average_precision_score(truth, logit.reshape(-1), sample_weight=weights)) if two else math.nan,
+            "average_precision": float(metrics.average_precision_score(truth, logit.reshape(-1), sample_weight=weights))
+            if two
+            else math.nan,
             "accuracy": float(np.average(guess == truth, weights=weights)),
             "balanced_accuracy": float(np.mean(rates)),
             "precision": float(precision),
@@ -128,9 +134,7 @@ class Binary:
         if self.loss is not binary_cross_entropy:
             return None
         cells = cell_weight(target, weight).double()
-        if cells.dim() == 1:
-            cells = cells.unsqueeze(1)
-        share = (cells * target.values.double()).sum() / cells.sum()
+        share = (cells * target.values.double().reshape(cells.shape)).sum() / cells.sum()
         share = share.clamp(0.5 / (cells.sum() + 1), 1 - 0.5 / (cells.sum() + 1))
         return torch.logit(share).reshape(1)
 

@@ -5,4 +5,4 @@ from cotrain.tasks.binary import Binary
 from cotrain.tasks.multiclass import Multiclass
 from cotrain.tasks.regression import Regression
 
-TASKS = Gallery("task kind", (Binary, Multiclass, Regression))
+TASKS = Gallery("task kind", (Binary, Multiclass, Regression), attribute="kind")

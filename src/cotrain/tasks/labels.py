@@ -24,9 +24,15 @@ def as_labels(series: pl.Series) -> pl.Series:
     if series.dtype == pl.Boolean:
         return series.cast(pl.Int8).cast(pl.String)
     if series.dtype.is_float():
-        whole = series.is_finite() & (series == series.round())
-        text = pl.select(pl.when(whole).then(series.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(series.cast(pl.String)))
-        return text.to_series().set(series.is_nan().fill_null(False), None).alias(series.name)
+        held = series.is_finite().fill_null(False)
+        whole = series.zip_with(
+            held & (series == series.round()).fill_null(False), pl.Series([None], dtype=series.dtype)
+        )
+        numbers = whole.cast(pl.Int64, strict=False).cast(pl.String)
+        others = series.zip_with(~series.is_nan().fill_null(False), pl.Series([None], dtype=series.dtype)).cast(
+            pl.String
+        )
+        return numbers.zip_with(numbers.is_not_null(), others).alias(series.name)
     text = series.cast(pl.String).str.strip_chars()
     return text.set(text.str.to_lowercase().is_in(list(MISSING)).fill_null(False), None)
 
@@ -45,7 +51,7 @@ class ClassCodec:
     """Codes labels as class numbers and back. `classes` is empty until fitted or given.
 
     Labels that the training rows do not have are treated as missing targets and counted by `notes`.
-    values: [B] int64, or [B, 1] float 0/1 when `binary` (then class 1 is the positive one).
+    values: [B] int64, or [B] float 0/1 when `binary` (then class 1 is the positive one).
     """
 
     task: str
@@ -68,7 +74,9 @@ class ClassCodec:
         if self.classes:
             strange = [label for label in found if label not in self.classes]
             if strange:
-                raise DataError(f"{where}: the data hold labels {_listed(strange)} that are not among the given classes {_listed(self.classes)}")
+                raise DataError(
+                    f"{where}: the data hold labels {_listed(strange)} that are not among the given classes {_listed(self.classes)}"
+                )
             return self
         if len(found) == 1:
             raise DataError(
@@ -99,10 +107,12 @@ class ClassCodec:
         if self.binary and self.positive is not None:
             codes = labels.eq(self.classes[1]).cast(pl.Int64)
         else:
-            codes = labels.replace_strict(list(self.classes), list(range(len(self.classes))), default=None, return_dtype=pl.Int64)
+            codes = labels.replace_strict(
+                list(self.classes), list(range(len(self.classes))), default=None, return_dtype=pl.Int64
+            )
         present = torch.from_numpy(codes.is_not_null().to_numpy().copy())
         values = torch.from_numpy(codes.fill_null(0).to_numpy().astype(np.int64))
-        return Field(values.float().unsqueeze(1) if self.binary else values, present)
+        return Field(values.float() if self.binary else values, present)
 
     def notes(self, frame: pl.DataFrame) -> list[str]:
         """What was not understood in these rows: labels that no training row has."""
@@ -113,7 +123,9 @@ class ClassCodec:
         if strange.is_empty():
             return []
         names = _listed(strange.unique(maintain_order=True).to_list())
-        return [f"task '{self.task}': {len(strange)} rows have labels that no training row has ({names}); they count as missing"]
+        return [
+            f"task '{self.task}': {len(strange)} rows have labels that no training row has ({names}); they count as missing"
+        ]
 
     def labels(self, codes: Tensor) -> list[str]:
         """[N] class numbers as labels."""
@@ -130,7 +142,9 @@ class ClassCodec:
 
     @staticmethod
     def from_json(stored: dict[str, Any]) -> ClassCodec:
-        return ClassCodec(stored["task"], tuple(stored["columns"]), tuple(stored["classes"]), stored["binary"], stored["positive"])
+        return ClassCodec(
+            stored["task"], tuple(stored["columns"]), tuple(stored["classes"]), stored["binary"], stored["positive"]
+        )
 
 
 NEGATIVE_WORDS = ("0", "-1", "no", "n", "false", "f", "negative", "neg", "absent", "healthy", "normal", "none", "bad")

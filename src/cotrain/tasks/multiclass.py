@@ -18,7 +18,16 @@ from cotrain.losses.cross_entropy import cross_entropy
 from cotrain.tasks.labels import ClassCodec
 from cotrain.tasks.scores import calibration_error, check_metric, error_of, held_rows, higher_is_better
 
-METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "precision_macro", "recall_macro", "auc", "log_loss", "calibration_error")
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "precision_macro",
+    "recall_macro",
+    "auc",
+    "log_loss",
+    "calibration_error",
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,9 @@ class MulticlassMetrics:
             "precision_macro": float(precision),
             "recall_macro": float(recall),
             "auc": float(np.mean(areas)) if areas else math.nan,
-            "log_loss": float(-np.average(np.log(np.maximum(probability[np.arange(len(truth)), truth], 1e-300)), weights=weights)),
+            "log_loss": float(
+                -np.average(np.log(np.maximum(probability[np.arange(len(truth)), truth], 1e-300)), weights=weights)
+            ),
             "calibration_error": calibration_error(probability.max(1), hit.astype(float), weights),
         }
 

@@ -37,7 +37,9 @@ class NumberCodec:
         for column, values in zip(self.columns, numbers.T, strict=True):
             held = values[~np.isnan(values)]
             if held.size == 0:
-                raise DataError(f"task '{self.task}': column '{column}' holds no number in the training rows; check the column or the split")
+                raise DataError(
+                    f"task '{self.task}': column '{column}' holds no number in the training rows; check the column or the split"
+                )
             mean, scale = float(held.mean()), float(held.std())
             if scale <= 1e-12 * max(1.0, abs(mean)):
                 raise DataError(
@@ -77,7 +79,11 @@ class NumberCodec:
             if series.dtype == pl.String:
                 text = series.str.strip_chars()
                 cast = text.cast(pl.Float64, strict=False)
-                words = cast.is_null() & series.is_not_null() & ~text.str.to_lowercase().is_in(["", "?", "na", "n/a", "nan", "null", "none"])
+                words = (
+                    cast.is_null()
+                    & series.is_not_null()
+                    & ~text.str.to_lowercase().is_in(["", "?", "na", "n/a", "nan", "null", "none"])
+                )
             if words.any():
                 row = int(words.arg_true()[0])
                 raise DataError(

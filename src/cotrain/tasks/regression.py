@@ -8,7 +8,6 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-
 from torch import Tensor
 
 from cotrain.core.fields import Field, cell_weight
@@ -33,21 +32,33 @@ class RegressionMetrics:
     primary: str = "rmse"
 
     def score(self, output: Tensor, target: Field, weight: Tensor | None) -> dict[str, float]:
-        cells = cell_weight(target, weight).double()
-        cells = cells.unsqueeze(1).expand(target.values.shape) if cells.dim() == 1 else cells
-        truth, guess = self.codec.decoded(target.values), self.codec.decoded(output)
+        values, cells = _columns(target, weight)
+        truth, guess = self.codec.decoded(values), self.codec.decoded(output)
         per_column = [
             _scores(truth[:, column].cpu().numpy(), guess[:, column].cpu().numpy(), cells[:, column].cpu().numpy())
             for column in range(truth.shape[1])
         ]
         out = {name: float(np.mean([one[name] for one in per_column])) for name in METRICS}
         if len(per_column) > 1:
-            names = self.codec.columns if len(self.codec.columns) == len(per_column) else [str(i) for i in range(len(per_column))]
-            out |= {f"{name}/{column}": one[name] for column, one in zip(names, per_column, strict=True) for name in METRICS}
+            names = (
+                self.codec.columns
+                if len(self.codec.columns) == len(per_column)
+                else [str(i) for i in range(len(per_column))]
+            )
+            out |= {
+                f"{name}/{column}": one[name] for column, one in zip(names, per_column, strict=True) for name in METRICS
+            }
         return out
 
     def higher_is_better(self, metric: str) -> bool:
         return higher_is_better(metric)
+
+
+def _columns(target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Values and weights as [N, C], float64."""
+    values = target.values.double().reshape(len(target.values), -1)
+    cells = cell_weight(target, weight).double()
+    return values, cells.reshape(len(cells), -1).expand(values.shape)
 
 
 def _scores(truth: Any, guess: Any, weight: Any) -> dict[str, float]:
@@ -118,9 +129,7 @@ class Regression:
         """[C] the weighted mean (squared error) or median (absolute error) of every column."""
         if self.loss not in (squared_error, absolute_error):
             return None
-        cells = cell_weight(target, weight).double()
-        cells = cells.unsqueeze(1).expand(target.values.shape) if cells.dim() == 1 else cells
-        values = target.values.double()
+        values, cells = _columns(target, weight)
         if self.loss is squared_error:
             return (values * cells).sum(0) / cells.sum(0).clamp_min(1e-300)
         order = values.argsort(0)

@@ -1,0 +1,14 @@
+"""Model: encoder, sharing and heads put together.
+
+>>> from cotrain.encoders import MLP
+>>> from cotrain.model import Model
+>>> from cotrain.sharing import MMoE
+>>> from cotrain.tasks import Binary, Regression
+>>> model = Model(encoder=MLP(widths=[32, 32]), sharing=MMoE(experts=4), tasks=[Binary("income"), Regression("age")])
+>>> model.built
+False
+"""
+
+from cotrain.model.compose import Model
+
+__all__ = ["Model"]

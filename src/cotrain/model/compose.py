@@ -1,0 +1,278 @@
+"""Model: encoders, sharing and heads put together, and the losses of a step.
+
+Z = embed(x)   (W_k x_k + b_k)      h_k = sharing(Z)      y_k = head_k(h_k)
+L_k = weight_k / scale_k x (all sums) / (all counts)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from cotrain.core.errors import ConfigError, DataError
+from cotrain.core.fields import Batch, Field, label_count
+from cotrain.core.naming import slot
+from cotrain.core.spec import EncoderSettings, FieldSpec, Head, HeadSettings, InputSpec, SharingSettings, Task
+from cotrain.core.stacked import loops_in
+from cotrain.heads.linear import LinearHead
+from cotrain.model.partition import Part
+from cotrain.model.trunk import Trunk
+from cotrain.sharing.hard import Hard
+
+
+class Model(nn.Module):
+    """One network for several tasks.
+
+    encoder: settings of an encoder, or {source: settings}. sharing: settings of a sharing. tasks: what to predict.
+    trunk, stages: an own `nn.Module` in place of an encoder, and its stages. heads: {task: module} in place of the tasks' own heads.
+    The network is built when it knows its inputs: at once with `build(specs)`, or from the first batch it meets (`meet`).
+
+    >>> import torch
+    >>> from cotrain.core.fields import Batch, Field
+    >>> from cotrain.encoders import MLP
+    >>> from cotrain.sharing import Hard
+    >>> from cotrain.tasks import Binary, Regression
+    >>> model = Model(encoder=MLP(widths=[8]), sharing=Hard(), tasks=[Binary("income"), Regression("age")])
+    >>> batch = Batch({"x": Field.dense(torch.zeros(4, 3))}, {"age": Field.dense(torch.ones(4))})
+    >>> sorted(model.meet(batch).losses([batch]))
+    ['age']
+    """
+
+    def __init__(
+        self,
+        *,
+        tasks: Sequence[Task],
+        encoder: EncoderSettings | Mapping[str, EncoderSettings] | None = None,
+        sharing: SharingSettings | None = None,
+        trunk: nn.Module | None = None,
+        stages: Sequence[nn.Module] = (),
+        heads: Mapping[str, nn.Module] | None = None,
+        head: HeadSettings | None = None,
+    ) -> None:
+        super().__init__()
+        if (encoder is None) == (trunk is None):
+            raise ConfigError("a model needs either encoder= or trunk=, and not both")
+        names = [task.name for task in tasks]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(f"a model needs at least one task and every name once, got {names}")
+        self.tasks: dict[str, Task] = {task.name: task for task in tasks}
+        self._recipe = {
+            "encoder": encoder,
+            "sharing": sharing,
+            "trunk": trunk,
+            "stages": tuple(stages),
+            "heads": heads,
+            "head": head,
+        }
+        self._scales: dict[str, float] = dict.fromkeys(self.tasks, 1.0)
+        self.parts = nn.ModuleList()
+        self.heads = nn.ModuleDict()
+
+    # ---------------------------------------------------------------------------------------------------------- building
+
+    @property
+    def built(self) -> bool:
+        return len(self.parts) > 0
+
+    def build(self, specs: Mapping[str, InputSpec], example: Mapping[str, Field] | None = None) -> Model:
+        """Make the layers for these inputs, {source: {input: FieldSpec}}; the same model, built. `example`: a batch for an own trunk."""
+        if self.built:
+            raise ConfigError("this model is built already; make a new Model for other inputs")
+        encoder = self._encoders(specs, example)
+        sharing = cast(SharingSettings | None, self._recipe["sharing"]) or Hard()
+        groups = [[name] for name in self.tasks] if getattr(sharing, "apart", False) else [list(self.tasks)]
+        self.parts.extend(Part(specs, encoder, sharing, group) for group in groups)
+        given = cast(Mapping[str, nn.Module], self._recipe["heads"] or {})
+        unknown = set(given) - set(self.tasks)
+        if unknown:
+            raise ConfigError(f"heads: no task is called {sorted(unknown)}; tasks: {', '.join(self.tasks)}")
+        for part in cast(Sequence[Part], self.parts):
+            for name in part.tasks:
+                self.heads[slot(name)] = given[name] if name in given else self._head(self.tasks[name], part)
+        return self
+
+    def meet(self, batch: Batch) -> Model:
+        """Build from a first batch if that has not been done; numbers only, since a batch cannot tell how many categories there are."""
+        if self.built:
+            return self
+        specs: dict[str, FieldSpec] = {}
+        for name, field in batch.inputs.items():
+            if not field.values.is_floating_point() and self._recipe["trunk"] is None:
+                raise ConfigError(
+                    f"input '{name}' holds whole numbers ({field.values.dtype}): call model.build with FieldSpec('category', cardinalities=...), "
+                    "or give the values as floating point"
+                )
+            width = field.values.shape[1] if field.values.dim() == 2 else 1
+            specs[name] = FieldSpec(
+                "number", tuple(f"{name}_{index}" for index in range(width)), (), tuple(field.values.shape[1:])
+            )
+        return self.build({batch.source: specs}, batch.inputs)
+
+    def _encoders(
+        self, specs: Mapping[str, InputSpec], example: Mapping[str, Field] | None
+    ) -> Mapping[str, EncoderSettings]:
+        trunk = self._recipe["trunk"]
+        if trunk is not None:
+            if example is None:
+                raise ConfigError("an own trunk is built from a first batch: call model.meet(batch), or train it")
+            own = Trunk(cast(nn.Module, trunk), cast(tuple[nn.Module, ...], self._recipe["stages"]), example)
+            return dict.fromkeys(specs, own)
+        encoder = self._recipe["encoder"]
+        if isinstance(encoder, Mapping):
+            missing = [source for source in specs if source not in encoder]
+            if missing:
+                raise ConfigError(f"encoder: no encoder for source {missing}; given: {', '.join(encoder)}")
+            return cast(Mapping[str, EncoderSettings], encoder)
+        return dict.fromkeys(specs, cast(EncoderSettings, encoder))
+
+    def _head(self, task: Task, part: Part) -> nn.Module:
+        if task.outputs < 1:
+            raise ConfigError(
+                f"task '{task.name}' ({task.kind}): the number of classes is not known; give classes=..., or fit its codec on the data"
+            )
+        settings = task.head or cast(HeadSettings | None, self._recipe["head"]) or LinearHead()
+        shapes = part.shapes[task.name]
+        head = settings.build(shapes, task.outputs)
+        wants = cast(Head, head).wants
+        if wants not in ("vector", "pyramid") and wants != shapes[-1].layout:
+            raise ConfigError(
+                f"task '{task.name}': its head wants a {wants}, but the sharing gives it a {shapes[-1].layout}"
+            )
+        return head
+
+    # ----------------------------------------------------------------------------------------------------------- running
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """{task: output}. While training, only tasks whose targets the batch holds; otherwise every task of its source."""
+        return self._run(batch, generate=False)
+
+    def predict(self, batch: Batch) -> dict[str, Tensor]:
+        """{task: output used for predictions}, as `head.generate` gives it."""
+        return self._run(batch, generate=True)
+
+    def _run(self, batch: Batch, *, generate: bool) -> dict[str, Tensor]:
+        outputs: dict[str, Tensor] = {}
+        for part in cast(Sequence[Part], self.parts):
+            wanted = [name for name in part.tasks if self._concerns(name, batch)]
+            if not wanted:
+                continue
+            signals = part(batch.source, batch.inputs)
+            for name in wanted:
+                head = cast(Head, self.heads[slot(name)])
+                if generate:
+                    outputs[name] = head.generate(signals[name])
+                else:
+                    outputs[name] = cast(nn.Module, head)(signals[name], batch.targets.get(name))
+        return {name: outputs[name] for name in self.tasks if name in outputs}
+
+    def _concerns(self, name: str, batch: Batch) -> bool:
+        if self.training:
+            return name in batch.targets
+        source = getattr(self.tasks[name], "source", None)
+        return source is None or source == batch.source
+
+    def counts(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
+        """{task: sum of weight x valid over these batches}, 0-dim float64, 0 where a task has no label."""
+        totals = {name: torch.zeros((), dtype=torch.float64) for name in self.tasks}
+        for batch in batches:
+            for name, target in batch.targets.items():
+                if name not in totals:
+                    raise DataError(
+                        f"the batch holds targets for '{name}', which is no task of this model: {', '.join(self.tasks)}"
+                    )
+                totals[name] = totals[name] + label_count(target, batch.weight).cpu()
+        return totals
+
+    def losses(self, batches: Sequence[Batch], counts: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """{task: L_k}, tasks without a label absent. `counts` replaces the denominators (accumulation, processes)."""
+        counts = self.counts(batches) if counts is None else counts
+        factor = {
+            name: self.tasks[name].weight / (self._scales[name] * float(count))
+            for name, count in counts.items()
+            if float(count) > 0
+        }
+        totals: dict[str, Tensor] = {}
+        for batch in batches:
+            for name, output in self(batch).items():
+                if name in factor and name in batch.targets:
+                    total, _ = self.tasks[name].loss(output, batch.targets[name], batch.weight)
+                    totals[name] = total if name not in totals else totals[name] + total
+        return {name: totals[name] * factor[name] for name in self.tasks if name in totals}
+
+    def penalty(self) -> Tensor | None:
+        """What the sharings add to the objective, or None."""
+        found = [
+            one for part in cast(Sequence[Part], self.parts) if (one := cast(Any, part.sharing).penalty()) is not None
+        ]
+        return torch.stack(found).sum() if found else None
+
+    def usage(self) -> dict[str, float]:
+        """Figures of the sharing worth logging, of the last forward."""
+        return {
+            name: value
+            for part in cast(Sequence[Part], self.parts)
+            for name, value in cast(Any, part.sharing).usage().items()
+        }
+
+    # ------------------------------------------------------------------------------------------------------------- facts
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """{task: what its loss is divided by}; 1 until set."""
+        return dict(self._scales)
+
+    def set_scales(self, scales: Mapping[str, float]) -> None:
+        """Divide each task's loss by this from now on. Raises ConfigError unless positive and finite."""
+        for name, value in scales.items():
+            if name not in self.tasks or not 0 < value < float("inf"):
+                raise ConfigError(f"loss scale of task '{name}' must be positive and finite, got {value}")
+            self._scales[name] = float(value)
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        return {name: torch.tensor(value, dtype=torch.float64) for name, value in self._scales.items()}
+
+    def set_extra_state(self, state: Mapping[str, Tensor]) -> None:
+        self.set_scales({name: float(value) for name, value in state.items() if name in self.tasks})
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Encoders and sharings; the engine narrows this further to what two or more losses reach."""
+        return list(self.parts.parameters())
+
+    def structure(self) -> dict[str, Any]:
+        """What the network is, as JSON: tasks, encoder, sharing, parameters, layers that stay loops."""
+
+        def size(module: nn.Module) -> int:
+            return sum(parameter.numel() for parameter in module.parameters())
+
+        return {
+            "tasks": {
+                name: {
+                    "kind": task.kind,
+                    "columns": list(task.codec.columns),
+                    "outputs": task.outputs,
+                    "weight": task.weight,
+                    "primary": task.metrics.primary,
+                }
+                for name, task in self.tasks.items()
+            },
+            "parameters": {
+                "total": size(self),
+                "shared": size(self.parts),
+                "heads": {name: size(self.heads[slot(name)]) for name in self.tasks},
+            },
+            "stages": {
+                name: [vars_of(shape) for shape in part.shapes[name]]
+                for part in cast(Sequence[Part], self.parts)
+                for name in part.tasks
+            },
+            "loops": sorted(set(loops_in(self))),
+            "scales": self.scales,
+        }
+
+
+def vars_of(shape: Any) -> dict[str, Any]:
+    """A Shape as plain JSON."""
+    return {"layout": shape.layout, "width": shape.width, "stride": shape.stride}
