@@ -1,6 +1,7 @@
 """Labels of a class target: read, stripped of stray whitespace, numbered.
 
-A label is compared as text, so that 1, "1", " 1 " and 1.0 are one class.
+A label is compared as text, so that 1, "1", " 1 " and 1.0 are one class. Words for missing cells are the data room's affair; here only
+an empty text and NaN are none.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from torch import Tensor
 
 from cotrain.core.errors import DataError
 from cotrain.core.fields import Field
-
-MISSING = ("", "?", "na", "n/a", "nan", "null", "none", "-")
 
 
 def as_labels(series: pl.Series) -> pl.Series:
@@ -34,7 +33,7 @@ def as_labels(series: pl.Series) -> pl.Series:
         )
         return numbers.zip_with(numbers.is_not_null(), others).alias(series.name)
     text = series.cast(pl.String).str.strip_chars()
-    return text.set(text.str.to_lowercase().is_in(list(MISSING)).fill_null(False), None)
+    return text.zip_with((text != "").fill_null(False), pl.Series([None], dtype=pl.String))
 
 
 def in_order(labels: pl.Series) -> tuple[str, ...]:

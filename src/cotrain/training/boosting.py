@@ -1,0 +1,133 @@
+"""Gradient-boosted trees on the same encoded rows: the row that every table of tabular data must show.
+
+scikit-learn's histogram gradient boosting with its own defaults, one model a task (one a column for several numbers), early stopping on
+the validation split. Categories with at most 254 codes are given as categories, others as ordered numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cotrain.core.errors import UnsupportedError
+from cotrain.core.fields import Batch, Field
+from cotrain.core.spec import InputSpec, Task
+
+Array = NDArray[np.float64]
+MOST_CODES = 254
+
+
+@dataclass(frozen=True)
+class Table:
+    """Encoded rows as one matrix [N, C], and which of its columns are categories."""
+
+    values: Array
+    categorical: tuple[bool, ...]
+
+    @staticmethod
+    def of(batch: Batch, specs: InputSpec) -> Table:
+        """Numbers and categories of a batch side by side. Raises UnsupportedError for any other kind of input."""
+        columns, categorical = [], []
+        for name, field in batch.inputs.items():
+            kind = specs[name].kind
+            if kind not in ("number", "category"):
+                raise UnsupportedError(f"boosted trees read numbers and categories; input '{name}' is of kind '{kind}'")
+            columns.append(field.values.cpu().numpy().astype(np.float64))
+            sizes = specs[name].cardinalities if kind == "category" else ()
+            categorical += [size <= MOST_CODES for size in sizes] or [False] * columns[-1].shape[1]
+        return Table(np.concatenate(columns, 1), tuple(categorical))
+
+
+def boosted_output(
+    task: Task, train: Batch, valid: Batch | None, test: Batch, specs: InputSpec, seed: int, *, iterations: int = 500
+) -> Tensor:
+    """Outputs of boosted trees for the test rows, in the form the task's head gives them, so that the same metrics score both.
+
+    Returns [N, outputs]: logits for classes, standardised numbers for regression. Raises UnsupportedError for other kinds of tasks.
+    """
+    tables = {"train": Table.of(train, specs), "test": Table.of(test, specs)}
+    if valid is not None:
+        tables["valid"] = Table.of(valid, specs)
+    if task.kind in ("binary", "multiclass"):
+        return _classes(task, train, valid, tables, seed, iterations)
+    if task.kind == "regression":
+        return _numbers(task, train, valid, tables, seed, iterations)
+    raise UnsupportedError(f"boosted trees have no form for tasks of kind '{task.kind}' (task '{task.name}')")
+
+
+def _classes(
+    task: Task, train: Batch, valid: Batch | None, tables: Mapping[str, Table], seed: int, iterations: int
+) -> Tensor:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    labels = train.targets[task.name].values.long().cpu().numpy()
+    model = _fitted(HistGradientBoostingClassifier, task.name, labels, None, train, valid, tables, seed, iterations)
+    chance = np.log(np.clip(model.predict_proba(tables["test"].values), 1e-7, 1.0))
+    if task.kind == "binary":
+        both = {int(label): chance[:, index] for index, label in enumerate(model.classes_)}
+        floor = np.full(len(chance), np.log(1e-7))
+        return torch.from_numpy(both.get(1, floor) - both.get(0, floor)).unsqueeze(1)
+    logits = np.full((len(chance), task.outputs), np.log(1e-7))
+    logits[:, model.classes_.astype(int)] = chance
+    return torch.from_numpy(logits)
+
+
+def _numbers(
+    task: Task, train: Batch, valid: Batch | None, tables: Mapping[str, Table], seed: int, iterations: int
+) -> Tensor:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    values = train.targets[task.name].values.reshape(len(train), -1).double().cpu().numpy()
+    columns = [
+        _fitted(
+            HistGradientBoostingRegressor, task.name, values[:, one], one, train, valid, tables, seed, iterations
+        ).predict(tables["test"].values)
+        for one in range(values.shape[1])
+    ]
+    return torch.from_numpy(np.stack(columns, 1))
+
+
+def _fitted(
+    kind: Any,
+    name: str,
+    target: NDArray[Any],
+    column: int | None,
+    train: Batch,
+    valid: Batch | None,
+    tables: Mapping[str, Table],
+    seed: int,
+    iterations: int,
+) -> Any:
+    keep = _held(train.targets[name], column)
+    settings: dict[str, Any] = {
+        "max_iter": iterations,
+        "random_state": seed,
+        "categorical_features": list(tables["train"].categorical),
+    }
+    weight = None if train.weight is None else train.weight.cpu().numpy()[keep]
+    extra: dict[str, Any] = {"sample_weight": weight}
+    if valid is not None and (held := _held(valid.targets[name], column)).any():
+        judged = valid.targets[name].values.reshape(len(valid), -1)[:, column or 0].cpu().numpy()[held]
+        known = np.isin(judged, target[keep]) if column is None else np.ones(len(judged), dtype=bool)
+        settings["early_stopping"] = True
+        extra |= {"X_val": tables["valid"].values[held][known], "y_val": judged[known].astype(target.dtype)}
+        if valid.weight is not None and weight is not None:
+            extra["sample_weight_val"] = valid.weight.cpu().numpy()[held][known]
+    else:
+        settings["early_stopping"] = False
+        settings["max_iter"] = 100
+    return kind(**settings).fit(tables["train"].values[keep], target[keep], **extra)
+
+
+def _held(target: Field, column: int | None) -> NDArray[np.bool_]:
+    held = target.held()
+    if held.dim() == 2:
+        held = held[:, column or 0]
+    out: NDArray[np.bool_] = held.cpu().numpy()
+    return out

@@ -1,0 +1,136 @@
+"""Did sharing help? Gains against single-task networks, paired by seed and test row, with an interval over both.
+
+    gain_s = 1 - error_joint,s / error_single,s        one seed s, primary error on the same test rows
+    gain   = mean over S seeds
+    se^2   = var_s(gain_s) / S  +  var_rows(gain)      seeds and rows are independent sources of noise
+
+The second term is a bootstrap over test rows in which every variant and seed meets the same resampled rows. The interval is
+gain +- t(0.975, df) se, with df by Welch and Satterthwaite: (a + b)^2 / (a^2 / (S - 1)) for a, b the two terms.
+
+Source: B. L. Welch, Biometrika 34, 1947 (degrees of freedom); B. Efron, Annals of Statistics 7, 1979 (bootstrap).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+SEEDS_FOR_A_VERDICT = 5
+REPLICATES = 400
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Relative reduction of the primary error, and its 95 % interval (NaN where there is only one seed)."""
+
+    value: float
+    low: float
+    high: float
+    per_seed: tuple[float, ...]
+
+    @property
+    def helped(self) -> bool:
+        return self.low > 0
+
+    @property
+    def harmed(self) -> bool:
+        return self.high < 0
+
+
+def row_weights(rows: int, generator: np.random.Generator, replicates: int = REPLICATES) -> Array:
+    """[R, rows] how often each test row is drawn in each bootstrap replicate."""
+    return generator.multinomial(rows, np.full(rows, 1.0 / rows), size=replicates).astype(np.float64)
+
+
+def gain(
+    joint: Sequence[float], single: Sequence[float], joint_rows: Sequence[Array], single_rows: Sequence[Array]
+) -> Gain:
+    """The gain of one variant on one task.
+
+    joint, single: [S] primary errors per seed. joint_rows, single_rows: S arrays [R], the same errors under R resamplings of the rows.
+    An error of zero on both sides is no gain; a single-task error of zero alone gives minus infinity.
+    """
+    per_seed = np.array([_relative(a, b) for a, b in zip(joint, single, strict=True)])
+    value = float(per_seed.mean())
+    if len(per_seed) < 2:
+        return Gain(value, math.nan, math.nan, tuple(per_seed.tolist()))
+    seeds = float(per_seed.var(ddof=1)) / len(per_seed)
+    resampled = np.stack(
+        [1.0 - np.divide(a, b, out=np.ones_like(a), where=b > 0) for a, b in zip(joint_rows, single_rows, strict=True)]
+    ).mean(0)
+    held = resampled[np.isfinite(resampled)]
+    rows = float(held.var(ddof=1)) if held.size > 1 else 0.0
+    half = half_width(seeds, rows, len(per_seed))
+    return Gain(value, value - half, value + half, tuple(per_seed.tolist()))
+
+
+def half_width(seeds: float, rows: float, count: int) -> float:
+    """t(0.975, df) sqrt(seeds + rows): half the 95 % interval for the two variances and the number of seeds."""
+    from scipy import stats
+
+    total = seeds + rows
+    if not total > 0:
+        return 0.0 if total == 0 else math.nan
+    freedom = total**2 * (count - 1) / seeds**2 if seeds > 0 else math.inf
+    quantile = 1.959963984540054 if freedom > 1e6 else float(stats.t.ppf(0.975, freedom))
+    return quantile * math.sqrt(total)
+
+
+def _relative(joint: float, single: float) -> float:
+    if single == 0:
+        return 0.0 if joint == 0 else -math.inf
+    return 1.0 - joint / single
+
+
+def delta_m(joint: Mapping[str, float], single: Mapping[str, float], higher: Mapping[str, bool]) -> float:
+    """Delta_m of the literature, in per cent, higher is better: 100 / T sum_k s_k (M_joint - M_single) / |M_single|.
+
+    s_k is +1 where a higher metric is better and -1 where not. Some papers print its negative.
+    """
+    terms = [
+        (1.0 if higher[task] else -1.0) * (joint[task] - single[task]) / abs(single[task])
+        for task in joint
+        if single[task] != 0
+    ]
+    return 100.0 * float(np.mean(terms)) if terms else math.nan
+
+
+def verdict(variant: str, gains: Mapping[str, Gain], seeds: int, beaten_by_constant: Sequence[str]) -> str:
+    """One sentence that answers the question, and claims nothing its intervals do not hold.
+
+    gains: {task: gain of this variant}. beaten_by_constant: tasks on which neither joint nor single beat the best constant prediction.
+    """
+    warning = ""
+    if beaten_by_constant:
+        which = "any task" if len(beaten_by_constant) == len(gains) else _listed(beaten_by_constant)
+        warning = f"No network beats the best constant prediction on {which}: what was learnt does not carry over to the test rows. "
+    if seeds < SEEDS_FOR_A_VERDICT:
+        return f"{warning}Too few seeds for a verdict ({seeds} of {SEEDS_FOR_A_VERDICT}): {_means(variant, gains)}."
+    helped = [task for task, one in gains.items() if one.helped]
+    harmed = [task for task, one in gains.items() if one.harmed]
+    if helped and not harmed:
+        rest = "" if len(helped) == len(gains) else "; on the others the difference is within the noise"
+        return f"{warning}Sharing helped on {_listed(helped)}{rest}: {_means(variant, gains)}."
+    if harmed and not helped:
+        rest = "" if len(harmed) == len(gains) else "; on the others the difference is within the noise"
+        return f"{warning}Sharing harmed {_listed(harmed)}{rest}: {_means(variant, gains)}."
+    if helped and harmed:
+        return f"{warning}Sharing helped on {_listed(helped)} and harmed {_listed(harmed)}: {_means(variant, gains)}."
+    return f"{warning}Sharing made no difference beyond the noise: {_means(variant, gains)}."
+
+
+def _means(variant: str, gains: Mapping[str, Gain]) -> str:
+    parts = []
+    for task, one in gains.items():
+        interval = "" if math.isnan(one.low) else f" ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
+        parts.append(f"{task} {100 * one.value:+.1f} %{interval}")
+    return f"{variant} changed the single-task error by a relative reduction of " + ", ".join(parts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
