@@ -159,12 +159,16 @@ class Task(Protocol):
     refitted(frame): the same task with its codec fitted on the training rows.
     """
 
-    name: str
-    weight: float
-    codec: Codec
+    kind: ClassVar[str]
 
     @property
-    def kind(self) -> str: ...
+    def name(self) -> str: ...
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def codec(self) -> Codec: ...
 
     @property
     def outputs(self) -> int: ...

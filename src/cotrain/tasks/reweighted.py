@@ -8,8 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from cotrain.tasks.scores import Array
+from cotrain.core.fields import Field, cell_weight
+from cotrain.core.spec import Task
+from cotrain.tasks.scores import Array, error_of, held_rows
+
+SLOW_REPLICATES = 100
+"""Metrics without a fast form are computed one weighting at a time, and for this many only."""
 
 Reweighted = Callable[[Array], Array]
 
@@ -18,7 +25,7 @@ def of_mean(element: Array, *, root: bool = False) -> Reweighted:
     """The weighted mean of an error per row (its root where asked): 1 - accuracy, MAE, log loss, RMSE."""
 
     def errors(weights: Array) -> Array:
-        mean = weights @ element / weights.sum(1)
+        mean: Array = weights @ element / weights.sum(1)
         return np.sqrt(mean) if root else mean
 
     return errors
@@ -37,6 +44,45 @@ def of_auc(score: Array, truth: Array) -> Reweighted:
         above = down.sum(1, keepdims=True) - np.cumsum(down, 1)
         wrong = (up * (above + 0.5 * down)).sum(1)
         pairs = up.sum(1) * down.sum(1)
-        return np.divide(wrong, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+        out: Array = np.divide(wrong, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+        return out
 
     return errors
+
+
+def errors_under(task: Task, output: Tensor, target: Field, weight: Tensor | None, counts: Array) -> Array:
+    """[R] the task's primary error when row b counts `counts[r, b]` times. Metrics without a fast form: the first 100 weightings only."""
+    metric = task.metrics.primary
+    fast = _fast(task, metric, output, target, weight)
+    if fast is not None:
+        cells = cell_weight(target, weight)
+        cells = cells if cells.dim() == 1 else cells.amax(1)
+        keep = (cells > 0).cpu().numpy()
+        return fast(counts[:, keep] * cells.double().cpu().numpy()[keep])
+    base = torch.ones(len(target)) if weight is None else weight.cpu()
+    errors = []
+    for row in counts[:SLOW_REPLICATES]:
+        scores = task.metrics.score(output, target, base * torch.from_numpy(row))
+        errors.append(error_of(metric, scores[metric]))
+    return np.array(errors)
+
+
+def _fast(task: Task, metric: str, output: Tensor, target: Field, weight: Tensor | None) -> Reweighted | None:
+    """The batched form of a metric where one value a row makes it possible, else None."""
+    if target.offsets is not None:
+        return None
+    kind = task.kind
+    guess, truth, _ = held_rows(output, target, weight)
+    if kind == "binary":
+        logit, label = guess.reshape(-1), truth.reshape(-1)
+        if metric == "auc":
+            return of_auc(logit, label)
+        if metric == "log_loss":
+            return of_mean(np.logaddexp(0.0, np.where(label > 0.5, -logit, logit)))
+    if kind == "multiclass" and metric == "accuracy":
+        return of_mean((guess.argmax(1) != truth).astype(float))
+    if kind == "regression" and task.outputs == 1 and metric in ("rmse", "mae"):
+        scale = (getattr(task.codec, "scale", ()) or (1.0,))[0]
+        apart = (guess.reshape(-1) - truth.reshape(-1)) * scale
+        return of_mean(apart**2, root=True) if metric == "rmse" else of_mean(np.abs(apart))
+    return None
