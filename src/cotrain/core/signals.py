@@ -16,6 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from cotrain.core.errors import ConfigError
+
 Layout = Literal["vector", "sequence", "map"]
 
 
@@ -48,6 +50,20 @@ class Signal:
         return torch.where(mask, self.values, self.values.new_zeros(())).sum(axes) / count
 
 
+def as_signal(values: Tensor) -> Signal:
+    """What a plain network answers, as a signal by its number of axes. Raises ConfigError for any other number.
+
+    >>> as_signal(torch.zeros(2, 8, 4, 4)).layout
+    'map'
+    """
+    layouts: dict[int, Layout] = {2: "vector", 3: "sequence", 4: "map"}
+    if values.dim() not in layouts:
+        raise ConfigError(
+            f"a network must answer [B, D], [B, S, D] or [B, D, H, W], got a tensor of shape {tuple(values.shape)}"
+        )
+    return Signal(values, layouts[values.dim()])
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What a signal looks like after a stage: its layout, its width D, and how much coarser than the input it is."""
@@ -55,6 +71,11 @@ class Shape:
     layout: Layout
     width: int
     stride: int = 1
+
+    @staticmethod
+    def of(signal: Signal, stride: int = 1) -> Shape:
+        """The shape of a signal that was seen."""
+        return Shape(signal.layout, signal.values.shape[-3 if signal.layout == "map" else -1], stride)
 
 
 TaskSignals = Mapping[str, list[Signal]]

@@ -6,6 +6,7 @@ L_k = weight_k / scale_k x (all sums) / (all counts)
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -84,7 +85,10 @@ class Model(nn.Module):
         encoder = self._encoders(specs, example)
         sharing = cast(SharingSettings | None, self._recipe["sharing"]) or Hard()
         groups = [[name] for name in self.tasks] if getattr(sharing, "apart", False) else [list(self.tasks)]
-        self.parts.extend(Part(specs, encoder, sharing, group) for group in groups)
+        self.parts.extend(
+            Part(specs, copy.deepcopy(encoder) if index else encoder, sharing, group)
+            for index, group in enumerate(groups)
+        )
         given = cast(Mapping[str, nn.Module], self._recipe["heads"] or {})
         unknown = set(given) - set(self.tasks)
         if unknown:

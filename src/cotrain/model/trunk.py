@@ -16,19 +16,8 @@ from torch import Tensor, nn
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field
 from cotrain.core.randomness import untouched
-from cotrain.core.signals import Layout, Shape, Signal
+from cotrain.core.signals import Shape, Signal, as_signal
 from cotrain.core.spec import InputSpec
-
-LAYOUTS: dict[int, Layout] = {2: "vector", 3: "sequence", 4: "map"}
-
-
-def as_signal(values: Tensor) -> Signal:
-    """A tensor of features as a signal, by its number of axes."""
-    if values.dim() not in LAYOUTS:
-        raise ConfigError(
-            f"a trunk must answer [B, D], [B, S, D] or [B, D, H, W], got a tensor of shape {tuple(values.shape)}"
-        )
-    return Signal(values, LAYOUTS[values.dim()])
 
 
 def as_input(fields: Mapping[str, Field]) -> Tensor | dict[str, Tensor]:
@@ -85,7 +74,7 @@ class TrunkEncoder(nn.Module):
             return as_signal(self.trunk(values))
         if isinstance(values, dict):
             raise ConfigError("stages of a trunk read one input; this source has several: " + ", ".join(values))
-        return Signal(values, LAYOUTS.get(values.dim(), "vector"))
+        return as_signal(values)
 
     def _shapes(self, trunk: nn.Module, example: Mapping[str, Field]) -> list[Shape]:
         signals = [self.embed(example)]
@@ -100,12 +89,4 @@ class TrunkEncoder(nn.Module):
                     f"the trunk gives {tuple(whole.shape)}, the stages {tuple(last.shape)}. Begin with the trunk's stem and leave nothing out"
                 )
         finest = signals[0].values.shape[-1]
-        axis = {"vector": -1, "sequence": -1, "map": 1}
-        return [
-            Shape(
-                one.layout,
-                one.values.shape[axis[one.layout]],
-                max(1, finest // one.values.shape[-1]) if one.layout == "map" else 1,
-            )
-            for one in signals
-        ]
+        return [Shape.of(one, max(1, finest // one.values.shape[-1]) if one.layout == "map" else 1) for one in signals]

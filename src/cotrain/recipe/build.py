@@ -1,0 +1,105 @@
+"""The one place where words of a config become objects: tasks, encoder, sharing, heads, balancer, engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from torch import nn
+
+from cotrain.balance.engine import Engine
+from cotrain.balance.gallery import BALANCERS
+from cotrain.balance.protocol import Balancer
+from cotrain.core.errors import ConfigError
+from cotrain.core.gallery import Gallery
+from cotrain.core.randomness import generator
+from cotrain.core.spec import Codec, EncoderSettings, SharingSettings, Task
+from cotrain.encoders.gallery import ENCODERS
+from cotrain.encoders.own import OwnNetwork
+from cotrain.heads.gallery import HEADS
+from cotrain.model.compose import Model
+from cotrain.recipe.balance_settings import Balance
+from cotrain.recipe.config import Config
+from cotrain.recipe.reader import Choice
+from cotrain.recipe.targets import Target
+from cotrain.sharing.gallery import SHARINGS
+from cotrain.tasks.gallery import TASKS
+
+
+def build_tasks(config: Config, codecs: Mapping[str, Codec] | None = None) -> list[Task]:
+    """The config's tasks, with fitted codecs where there are some."""
+    return [build_task(target, None if codecs is None else codecs[name]) for name, target in config.tasks.items()]
+
+
+def build_task(target: Target, codec: Codec | None = None) -> Task:
+    """One task from its words, or the one that Python code handed in."""
+    task = target.made
+    if task is None:
+        cls = TASKS[target.kind]
+        settings = dict(target.settings)
+        if "loss" in settings:
+            settings["loss"] = cast(Any, cls).losses[settings["loss"]]
+        if target.head is not None:
+            settings["head"] = build_choice(HEADS, target.head)
+        task = cast(Task, cls(target.name, columns=target.columns, **settings))
+    return task if codec is None else cast(Task, replace(cast(Any, task), fitted=codec))
+
+
+def build_choice(gallery: Gallery, choice: Choice) -> Any:
+    """The settings object a word stands for; a user's own `nn.Module` class is made later, when the data are known."""
+    if choice.made is not None:
+        return choice.made
+    cls = gallery.check(choice.name, choice.settings)
+    if issubclass(cls, nn.Module) and not hasattr(cls, "build"):
+        return Later(cls, choice.settings) if _obeys(gallery, cls) else _own(gallery, choice.name, cls, choice.settings)
+    return cls(**choice.settings)
+
+
+class Later:
+    """A user's own module class that obeys a room's contract: called with what the data give, and its settings as keywords."""
+
+    def __init__(self, cls: type[nn.Module], settings: Mapping[str, Any]) -> None:
+        self.name = cls.__qualname__
+        self._cls, self._settings = cls, dict(settings)
+
+    def build(self, *from_data: Any) -> nn.Module:
+        return self._cls(*from_data, **self._settings)
+
+
+def _obeys(gallery: Gallery, cls: type) -> bool:
+    marks = {"encoder": ("embed",), "sharing": ("penalty", "usage"), "head": ("generate",)}
+    return all(hasattr(cls, mark) for mark in marks.get(gallery.what, ()))
+
+
+def _own(gallery: Gallery, name: str, cls: type[nn.Module], settings: Mapping[str, Any]) -> Any:
+    if gallery.what != "encoder":
+        raise ConfigError(
+            f"{gallery.what} '{name}' is a plain torch.nn.Module; expected one with the methods of a {gallery.what} "
+            "(docs/contracts.md), or a settings object with build(...)"
+        )
+    return OwnNetwork(network=cls, settings=settings)
+
+
+def build_model(config: Config, tasks: list[Task]) -> Model:
+    """The network of a config, not yet built for its inputs."""
+    encoder = cast(EncoderSettings, build_choice(ENCODERS, config.encoder))
+    sharing = cast(SharingSettings, build_choice(SHARINGS, config.sharing))
+    if isinstance(encoder, nn.Module):
+        return Model(trunk=encoder, sharing=sharing, tasks=tasks)
+    return Model(encoder=encoder, sharing=sharing, tasks=tasks)
+
+
+def build_engine(model: Model, balance: Balance, seed: int) -> Engine:
+    """The engine with the config's balancing method over the model's shared part."""
+    balancer = cast(Balancer, build_choice(BALANCERS, balance))
+    settings = balance.engine
+    return Engine(
+        model.parts,
+        balancer,
+        mode=settings.mode,
+        length=settings.length,
+        every=settings.every,
+        chunk=settings.chunk,
+        generator=generator(seed, "balance"),
+    )
