@@ -15,7 +15,7 @@ from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import HeadSettings, Loss
 from cotrain.losses.binary_cross_entropy import binary_cross_entropy
-from cotrain.tasks.labels import ClassCodec
+from cotrain.tasks.labels import ClassCodec, as_label, one_column
 from cotrain.tasks.scores import calibration_error, check_metric, error_of, held_rows, higher_is_better
 
 METRICS = (
@@ -79,7 +79,7 @@ class BinaryMetrics:
 class Binary:
     """A yes/no target.
 
-    name: the task's name. columns: the target's column, the task's name if not given. positive: the label that means yes; without it the
+    name: the task's name. columns: the target's column, the task's name if not given. positive: the label or labels that mean yes; without it the
     known words for no (0, no, false, negative ...) or the alphabet decide, and the data report says which. threshold: the probability
     from which a prediction says yes. metric: the primary one. weight: factor on the loss. head: settings of a head, `linear` if None.
     """
@@ -94,13 +94,14 @@ class Binary:
     weight: float = 1.0
     metric: str = "auc"
     threshold: float = 0.5
-    positive: str | None = None
+    positive: str | int | bool | Sequence[str | int] | None = None
     loss: Loss = binary_cross_entropy
     head: HeadSettings | None = None
     source: str | None = None
     fitted: ClassCodec | None = field(default=None, metadata={"setting": False})
 
     def __post_init__(self) -> None:
+        one_column(self.name, self.columns)
         check_metric(self.name, self.metric, METRICS)
         if not 0 < self.threshold < 1:
             raise ConfigError(f"task '{self.name}': threshold must lie between 0 and 1, got {self.threshold}")
@@ -108,7 +109,9 @@ class Binary:
     @property
     def codec(self) -> ClassCodec:
         columns = (self.name,) if self.columns is None else tuple(self.columns)
-        return self.fitted or ClassCodec(self.name, columns, binary=True, positive=self.positive)
+        given = self.positive
+        labels: Sequence[object] = () if given is None else given if isinstance(given, (list, tuple)) else (given,)
+        return self.fitted or ClassCodec(self.name, columns, (), True, tuple(as_label(label) for label in labels))
 
     @property
     def outputs(self) -> int:

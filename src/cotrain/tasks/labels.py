@@ -6,6 +6,7 @@ an empty text and NaN are none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from cotrain.core.errors import DataError
+from cotrain.core.errors import ConfigError, DataError, nearest
 from cotrain.core.fields import Field
 
 
@@ -34,6 +35,20 @@ def as_labels(series: pl.Series) -> pl.Series:
         return numbers.zip_with(numbers.is_not_null(), others).alias(series.name)
     text = series.cast(pl.String).str.strip_chars()
     return text.zip_with((text != "").fill_null(False), pl.Series([None], dtype=pl.String))
+
+
+def as_label(value: object) -> str:
+    """One label as the columns' labels are written: 1.0 is "1", True is "1", blanks at the ends are gone."""
+    found: str | None = as_labels(pl.Series([value], strict=False))[0]
+    return "" if found is None else found
+
+
+def one_column(task: str, columns: Sequence[str] | None) -> None:
+    """Raises ConfigError unless a class target is given one column."""
+    if columns is not None and (isinstance(columns, str) or len(columns) != 1):
+        raise ConfigError(
+            f"task '{task}': columns must be a list with one column of labels, got {columns!r}; make a task of each"
+        )
 
 
 def in_order(labels: pl.Series) -> tuple[str, ...]:
@@ -57,7 +72,7 @@ class ClassCodec:
     columns: tuple[str, ...]
     classes: tuple[str, ...] = ()
     binary: bool = False
-    positive: str | None = None
+    positive: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -88,23 +103,30 @@ class ClassCodec:
                     f"{where}: {len(found)} distinct labels in {len(labels)} training rows are too many classes; is this a number? kind: regression"
                 )
             return replace(self, classes=found)
-        if self.positive is not None:
-            wanted = as_labels(pl.Series([self.positive]))[0]
-            if wanted not in found:
-                raise DataError(f"{where}: positive label '{self.positive}' is not among the labels {_listed(found)}")
-            rest = tuple(label for label in found if label != wanted)
-            return replace(self, classes=(rest[0] if len(rest) == 1 else "not " + wanted, wanted))
+        if self.positive:
+            absent = [label for label in self.positive if label not in found]
+            if absent:
+                guess = nearest(absent[0], found)
+                raise DataError(
+                    f"{where}: positive label '{absent[0]}' is not among the labels of the training rows"
+                    f"{f'; did you mean {guess!r}?' if guess else ''} Labels: {_listed(found)}"
+                )
+            rest = tuple(label for label in found if label not in self.positive)
+            if not rest:
+                raise DataError(f"{where}: every label is named as positive ({_listed(found)}); leave at least one out")
+            yes = " or ".join(self.positive)
+            return replace(self, classes=(rest[0] if len(rest) == 1 else f"not {yes}", yes))
         if len(found) > 2:
             raise DataError(
                 f"{where}: kind binary expects two classes, found {len(found)}: {_listed(found)}; "
-                "use kind: multiclass, or name one of them as positive: to set it against the rest"
+                "use kind: multiclass, or name under positive: the labels that mean yes"
             )
         return replace(self, classes=_negative_first(found))
 
     def encode(self, frame: pl.DataFrame) -> Field:
         labels = as_labels(frame[self.columns[0]])
-        if self.binary and self.positive is not None:
-            codes = labels.eq(self.classes[1]).cast(pl.Int64)
+        if self.positive:
+            codes = labels.is_in(list(self.positive)).cast(pl.Int64)
         else:
             codes = labels.replace_strict(
                 list(self.classes), list(range(len(self.classes))), default=None, return_dtype=pl.Int64
@@ -115,7 +137,7 @@ class ClassCodec:
 
     def notes(self, frame: pl.DataFrame) -> list[str]:
         """What was not understood in these rows: labels that no training row has."""
-        if self.binary and self.positive is not None:
+        if self.positive:
             return []
         labels = as_labels(frame[self.columns[0]]).drop_nulls()
         strange = labels.filter(~labels.is_in(list(self.classes)))
@@ -136,13 +158,17 @@ class ClassCodec:
             "columns": list(self.columns),
             "classes": list(self.classes),
             "binary": self.binary,
-            "positive": self.positive,
+            "positive": list(self.positive),
         }
 
     @staticmethod
     def from_json(stored: dict[str, Any]) -> ClassCodec:
         return ClassCodec(
-            stored["task"], tuple(stored["columns"]), tuple(stored["classes"]), stored["binary"], stored["positive"]
+            stored["task"],
+            tuple(stored["columns"]),
+            tuple(stored["classes"]),
+            stored["binary"],
+            tuple(stored["positive"]),
         )
 
 

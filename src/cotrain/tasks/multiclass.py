@@ -15,7 +15,7 @@ from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import HeadSettings, Loss
 from cotrain.losses.cross_entropy import cross_entropy
-from cotrain.tasks.labels import ClassCodec
+from cotrain.tasks.labels import ClassCodec, as_label, one_column
 from cotrain.tasks.scores import calibration_error, check_metric, error_of, held_rows, higher_is_better
 
 METRICS = (
@@ -97,6 +97,7 @@ class Multiclass:
     fitted: ClassCodec | None = field(default=None, metadata={"setting": False})
 
     def __post_init__(self) -> None:
+        one_column(self.name, self.columns)
         check_metric(self.name, self.metric, METRICS)
         if isinstance(self.classes, int) and self.classes < 2:
             raise ConfigError(f"task '{self.name}': classes must be at least 2, got {self.classes}")
@@ -105,7 +106,7 @@ class Multiclass:
     def codec(self) -> ClassCodec:
         columns = (self.name,) if self.columns is None else tuple(self.columns)
         classes: Sequence[Any] = range(self.classes) if isinstance(self.classes, int) else (self.classes or ())
-        return self.fitted or ClassCodec(self.name, columns, tuple(str(label) for label in classes))
+        return self.fitted or ClassCodec(self.name, columns, tuple(as_label(label) for label in classes))
 
     @property
     def outputs(self) -> int:
