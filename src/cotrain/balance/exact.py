@@ -1,0 +1,215 @@
+"""One exact step: gradients through the common part, their inner products, the balanced gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cotrain.balance.deposit import deposit
+from cotrain.balance.passes import Graph, common_passes
+from cotrain.balance.products import Plan, Rows, Unit, plan_of, stacked
+from cotrain.balance.protocol import Combiner
+from cotrain.balance.scope import Scope
+from cotrain.balance.walk import Walk, leaf_tensor, refuse_what_cannot_be_exact
+
+BATCHED = frozenset(
+    {
+        "AddmmBackward0",
+        "MmBackward0",
+        "BmmBackward0",
+        "BaddbmmBackward0",
+        "TBackward0",
+        "TransposeBackward0",
+        "PermuteBackward0",
+        "ViewBackward0",
+        "UnsafeViewBackward0",
+        "ReshapeAliasBackward0",
+        "UnsqueezeBackward0",
+        "SqueezeBackward1",
+        "ExpandBackward0",
+        "CloneBackward0",
+        "ReluBackward0",
+        "LeakyReluBackward0",
+        "GeluBackward0",
+        "SiluBackward0",
+        "TanhBackward0",
+        "SigmoidBackward0",
+        "MulBackward0",
+        "AddBackward0",
+        "SubBackward0",
+        "DivBackward0",
+        "CatBackward0",
+        "StackBackward0",
+        "SumBackward1",
+        "torch::autograd::AccumulateGrad",
+    }
+)
+"""Operations that several passes cross together faster than one by one (measured by benchmarks/balance_step.py on a CPU)."""
+BATCHED_ROWS = 512
+"""Largest number of rows at which passes of such a network travel together."""
+
+
+class Exact:
+    """The per-task gradients of one graph, in the cheapest form that answers what is asked of them.
+
+    `ghosts=False` keeps every gradient explicit, for methods that want to see them.
+    """
+
+    def __init__(self, graph: Graph, scope: Scope, *, chunk: int | None, keep_graph: bool, ghosts: bool = True) -> None:
+        refuse_what_cannot_be_exact(graph.found)
+        self.tasks = graph.tasks
+        self._graph = graph
+        self.plan: Plan = plan_of(graph.found, self.tasks, scope, ghosts)
+        for unit in self.plan.units:
+            unit.read()
+        batch = batch_size(graph.found, self.tasks, chunk)
+        owned = graph.owned
+        self.rows: list[Rows | None] = common_passes(self.plan.edges, owned.arrivals, self.tasks, keep_graph, batch)
+        for unit in self.plan.units:
+            sent = owned.leaf_rows.get(unit.leaf)
+            if sent is not None:
+                edge = unit.edges[0]
+                self.rows[edge] = with_leaf_rows(self.rows[edge], sent, self.tasks)
+        self.fallbacks = tuple(f"{scope.name(tensor)} ({operation})" for tensor, operation in self.plan.fallbacks)
+
+    def gramians(self) -> tuple[Tensor, Tensor | None]:
+        """[T, T] and, by layer, [L, T, T], float64: inner products of the tasks' gradients on the shared parameters."""
+        layers = self.layer_gramians()
+        return layers.sum(0), layers
+
+    def apply(self, weights: Tensor, heads: Tensor, penalty: Tensor | None) -> None:
+        """Add to `.grad`: sum_k w_k g_k on shared parameters (weights [T] or [L, T]), h_k g_k elsewhere (heads [T])."""
+        parameters, gradients = self.gradients(weights, heads)
+        self._deposit(parameters, gradients, heads, penalty)
+
+    def combine(
+        self, combiner: Combiner, heads: Tensor, penalty: Tensor | None, generator: torch.Generator | None
+    ) -> None:
+        """Add to `.grad` what the method makes of the gradients: of all of them at once, so that any method is served."""
+        shared = [unit for unit in self.plan.units if unit.shared and self._rows(unit) is not None]
+        others = [unit for unit in self.plan.units if not unit.shared]
+        parameters, gradients = self._gradients(others, [], heads.tolist())
+        if shared:
+            flat = [stacked(self._rows(unit)[unit.edges[0]], self.tasks).reshape(self.tasks, -1) for unit in shared]  # type: ignore[index]
+            with torch.no_grad():
+                row = combiner.combine(torch.cat(flat, dim=1), generator)
+            tensors = [leaf_tensor(unit.leaf) for unit in shared]
+            pieces = torch.split(row, [tensor.numel() for tensor in tensors])
+            parameters += tensors
+            gradients += [
+                piece.reshape(tensor.shape).to(tensor.dtype) for piece, tensor in zip(pieces, tensors, strict=True)
+            ]
+        self._deposit(parameters, gradients, heads, penalty)
+
+    def _deposit(
+        self, parameters: list[Tensor], gradients: list[Tensor], heads: Tensor, penalty: Tensor | None
+    ) -> None:
+        owned_parameters, owned_gradients = self._graph.owned_gradients(heads)
+        parameters += owned_parameters
+        gradients += owned_gradients
+        deposit(parameters, gradients, penalty=penalty)
+
+    def layer_gramians(self) -> Tensor:
+        """[L, T, T] float64: inner products of the tasks' gradients for each layer of shared parameters."""
+        answer = torch.zeros(self.plan.layers, self.tasks, self.tasks, dtype=torch.float64, device=self._graph.device)
+        with torch.no_grad():
+            for unit in self.plan.units:
+                rows = self._rows(unit)
+                if unit.shared and rows is not None:
+                    answer[unit.layer] += unit.gramian(rows, self.tasks).to(answer)
+        return answer
+
+    def leave_out(self, bad: Sequence[int]) -> None:
+        """Forget the gradients of these tasks."""
+        for place, rows in enumerate(self.rows):
+            if isinstance(rows, Tensor):
+                kept = torch.ones(rows.shape[0], dtype=torch.bool, device=rows.device)
+                kept[list(bad)] = False
+                self.rows[place] = torch.where(kept.view(-1, *[1] * (rows.dim() - 1)), rows, torch.zeros_like(rows))
+            elif rows is not None:
+                self.rows[place] = [None if index in bad else row for index, row in enumerate(rows)]
+
+    def gradients(self, weights: Tensor, others: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Parameters of the common part and their gradients: sum_k w_k g_k.
+
+        weights: [T] or [L, T] for shared parameters; others: [T] for those common ones that are not balanced.
+        """
+        by_layer = weights.tolist() if weights.dim() == 2 else [weights.tolist()] * self.plan.layers
+        return self._gradients(self.plan.units, by_layer, others.tolist())
+
+    def _gradients(
+        self, units: Sequence[Unit], by_layer: list[list[float]], others: list[float]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        parameters: list[Tensor] = []
+        gradients: list[Tensor] = []
+        mixed: dict[tuple[int, tuple[float, ...]], Tensor] = {}
+        with torch.no_grad():
+            for unit in units:
+                if self._rows(unit) is None:
+                    continue
+                factors = tuple(by_layer[unit.layer] if unit.shared else others)
+
+                def mix(edge: int, factors: tuple[float, ...] = factors) -> Tensor:
+                    if (edge, factors) not in mixed:
+                        mixed[edge, factors] = weighted_sum(self.rows[edge], factors)
+                    return mixed[edge, factors]
+
+                tensor = leaf_tensor(unit.leaf)
+                gradient = unit.gradient(mix)
+                parameters.append(tensor)
+                gradients.append(gradient if gradient.dtype == tensor.dtype else gradient.to(tensor.dtype))
+        return parameters, gradients
+
+    def _rows(self, unit: Unit) -> list[Rows] | None:
+        """All rows if anything arrives at this unit's edges, with zeros for an edge where nothing does."""
+        if all(self.rows[edge] is None for edge in unit.edges):
+            return None
+        for edge in unit.edges:
+            if self.rows[edge] is None:
+                node = self.plan.edges[edge].node
+                shape, dtype = node._input_metadata[0].shape, node._input_metadata[0].dtype
+                device = leaf_tensor(unit.leaf).device
+                self.rows[edge] = [torch.zeros(tuple(shape), dtype=dtype, device=device)] * self.tasks
+        return self.rows  # type: ignore[return-value]
+
+
+def weighted_sum(rows: Rows | None, factors: Sequence[float]) -> Tensor:
+    """sum_k f_k row_k. Rows may alias each other or be aliased elsewhere: nothing is written in place but the result."""
+    if rows is None:
+        raise ValueError("nothing arrives at this edge")
+    if isinstance(rows, Tensor):
+        weights = torch.tensor(factors, dtype=rows.dtype, device=rows.device)
+        return torch.mv(rows.reshape(len(factors), -1).t(), weights).reshape(rows.shape[1:])
+    total: Tensor | None = None
+    for factor, row in zip(factors, rows, strict=True):
+        if row is None:
+            continue
+        if total is None:
+            total = row * factor
+        else:
+            total.add_(row, alpha=factor)
+    return total if total is not None else torch.zeros(())
+
+
+def with_leaf_rows(rows: Rows | None, sent: dict[int, Tensor], tasks: int) -> Rows:
+    """The rows with the gradients that reached the parameter directly from a task's own part."""
+    held: list[Tensor | None] = [None] * tasks if rows is None else list(rows)
+    for task, gradient in sent.items():
+        row = held[task]
+        held[task] = gradient if row is None else row + gradient
+    return held
+
+
+def batch_size(found: Walk, tasks: int, chunk: int | None) -> int:
+    """How many passes travel at once: 1 is a loop."""
+    if chunk == 1 or tasks == 1:
+        return 1
+    for node in found.common:
+        if node.name() not in BATCHED:
+            return 1
+        shape = node._input_metadata[0].shape
+        if len(shape) > 1 and shape[0] > BATCHED_ROWS and found.children[node]:
+            return 1
+    return tasks if chunk is None else min(chunk, tasks)
