@@ -15,3 +15,6 @@ BALANCERS = Gallery(
         NashMTL,
     ),
 )
+
+DEFAULT = Sum
+"""What balances where nobody chose."""

@@ -1,0 +1,196 @@
+"""Steps from whatever holds the data: every epoch an iterator of steps, each a list of Batches, one a source.
+
+Accepted are: a function epoch -> iterable; an iterable that can be gone through again (a list, a DataLoader); an iterator, for one
+epoch; one Batch or one pair (x, {task: y}) that holds all rows. Items are Batches, lists of Batches, or pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cotrain.core.errors import DataError, unknown
+from cotrain.core.fields import Batch, Field
+from cotrain.core.randomness import generator
+from cotrain.training.ahead import ahead
+
+Batches = Iterable[Any] | Callable[[int], Iterable[Any]] | Batch
+"""What `Trainer.fit` and `evaluate` accept as data."""
+
+
+class Feed:
+    """The steps of each epoch, in an order that depends on (seed, epoch) alone, so that a resumed run meets the same rows.
+
+    What an iterable draws from torch's global generator (a DataLoader's shuffling, a transform) is drawn from a stream of its own.
+    A source that draws from elsewhere (numpy's or Python's global generator) is repeated only as well as it repeats itself.
+    """
+
+    def __init__(
+        self,
+        source: Batches,
+        *,
+        tasks: Iterable[str],
+        seed: int = 0,
+        size: int = 512,
+        shuffle: bool = True,
+        workers: int = 0,
+    ) -> None:
+        self.tasks, self.seed, self.size, self.shuffle, self.workers = tuple(tasks), seed, size, shuffle, workers
+        self.source: Any = source
+        if isinstance(source, Batch) or _is_pair(source):
+            self.source = self._whole(self._batch(source))
+        elif not callable(source) and not isinstance(source, Iterable):
+            raise DataError(
+                f"data must be an iterable of Batch or (x, {{task: y}}), or a function epoch -> iterable; got {type(source).__name__}"
+            )
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a second epoch can be had: an iterator is used up by the first."""
+        return callable(self.source) or not isinstance(self.source, Iterator)
+
+    def once_more(self, epochs: int) -> None:
+        """Raises DataError, with the reason, if `epochs` passes cannot be had."""
+        if epochs > 1 and not self.repeatable:
+            raise DataError(
+                f"{epochs} epochs need data that can be gone through again, got a {type(self.source).__name__} (it is used up by the "
+                "first); hand in a list, a DataLoader or a function epoch -> iterable, or set epochs to 1"
+            )
+
+    def __len__(self) -> int:
+        """Steps in an epoch, where the source knows its length; else TypeError, as for any iterable."""
+        return len(self.source)
+
+    def epoch(self, epoch: int, *, skip: int = 0) -> Iterator[list[Batch]]:
+        """The steps of one epoch after the first `skip`."""
+        if callable(self.source):
+            steps = islice(map(self._step, self.source(epoch)), skip, None)
+            return ahead(steps, self.workers) if self.workers else steps
+        return map(self._step, islice(self._drawn_apart(epoch), skip, None))
+
+    def peek(self, steps: int) -> list[list[Batch]]:
+        """The first steps of epoch 0; an iterator gets them back."""
+        first = list(islice(self.epoch(0), steps))
+        if not self.repeatable:
+            self.source = _chained(first, self.source)
+        if not first:
+            raise DataError("data must hold at least one batch, got none; is the split empty?")
+        return first
+
+    def _drawn_apart(self, epoch: int) -> Iterator[Any]:
+        inside = generator(self.seed, "feed", epoch).get_state()
+        iterator: Iterator[Any] | None = None
+        while True:
+            outside = torch.get_rng_state()
+            torch.set_rng_state(inside)
+            try:
+                iterator = iter(self.source) if iterator is None else iterator
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                inside = torch.get_rng_state()
+                torch.set_rng_state(outside)
+            yield item
+
+    def _whole(self, rows: Batch) -> Callable[[int], Iterator[Batch]]:
+        def cut(epoch: int) -> Iterator[Batch]:
+            order = torch.arange(len(rows))
+            if self.shuffle:
+                order = torch.randperm(len(rows), generator=generator(self.seed, "feed", epoch))
+            return (rows.select(part) for part in torch.split(order, self.size))
+
+        return cut
+
+    def _step(self, item: Any) -> list[Batch]:
+        if isinstance(item, Batch):
+            return [item]
+        if _is_pair(item):
+            return [self._batch(item)]
+        if isinstance(item, Sequence) and item and all(isinstance(one, Batch) for one in item):
+            return list(item)
+        raise DataError(
+            f"one step must be a Batch, a list of Batches or a pair (x, {{task: y}}), got {_shown(item)}; "
+            "wrap the targets in a dict named by task"
+        )
+
+    def _batch(self, item: Any) -> Batch:
+        if isinstance(item, Batch):
+            return item
+        x, y = item
+        inputs = x if isinstance(x, Mapping) else {"x": x}
+        for task in y:
+            if task not in self.tasks:
+                raise DataError(unknown("task among the targets", str(task), self.tasks))
+        batch = Batch(
+            {name: Field.dense(torch.as_tensor(one)) for name, one in inputs.items()},
+            {task: target_field(torch.as_tensor(one)) for task, one in y.items()},
+        )
+        batch.check()
+        return batch
+
+
+def target_field(values: Tensor) -> Field:
+    """A target of plain numbers: NaN means missing, and nothing else does.
+
+    >>> field = target_field(torch.tensor([1.0, float("nan")]))
+    >>> field.values.tolist(), field.present.tolist()
+    ([1.0, 0.0], [True, False])
+    """
+    if not values.is_floating_point():
+        return Field.dense(values)
+    held = ~values.isnan()
+    if bool(held.all()):
+        return Field.dense(values)
+    filled = torch.where(held, values, values.new_zeros(()))
+    if values.dim() == 1:
+        return Field(filled, held)
+    present = held.flatten(1).any(1)
+    return Field(filled, present, None, held)
+
+
+def together(sources: Mapping[str, Callable[[int], Iterable[Batch]]]) -> Callable[[int], Iterator[list[Batch]]]:
+    """A function epoch -> steps that hold one Batch of every source. The longest source ends the epoch; shorter ones start again.
+
+    A source that starts again within an epoch is asked for another epoch number, far from all others, so that its order is new.
+    Raises DataError if a source is empty.
+    """
+
+    def steps(epoch: int) -> Iterator[list[Batch]]:
+        passes = dict.fromkeys(sources, 0)
+        running = {name: iter(source(epoch)) for name, source in sources.items()}
+        while True:
+            step: list[Batch] = []
+            for name, source in sources.items():
+                batch = next(running[name], None)
+                if batch is None:
+                    passes[name] += 1
+                    running[name] = iter(source(epoch + passes[name] * 1_000_003))
+                    batch = next(running[name], None)
+                if batch is None:
+                    raise DataError(f"source '{name}' must hold at least one batch, got none; is its split empty?")
+                step.append(batch)
+            if all(passes.values()):
+                return
+            yield step
+
+    return steps
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[1], Mapping)
+
+
+def _chained(first: Sequence[Any], rest: Iterator[Any]) -> Iterator[Any]:
+    yield from first
+    yield from rest
+
+
+def _shown(item: Any) -> str:
+    if isinstance(item, (tuple, list)):
+        return f"{type(item).__name__} of ({', '.join(type(one).__name__ for one in item[:4])})"
+    return type(item).__name__

@@ -1,0 +1,198 @@
+"""One training under way: all its parts, put together once, saved and restored as a whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cotrain.balance.engine import Engine
+from cotrain.core.errors import RunError
+from cotrain.core.randomness import layer_state, restore_layer_state, seed_layers
+from cotrain.model.compose import Model
+from cotrain.training.baseline import Baseline, constants, first_losses
+from cotrain.training.checkpoint import Checkpoints, same_settings
+from cotrain.training.cost import PeakMemory
+from cotrain.training.feed import Feed
+from cotrain.training.history import History, Log
+from cotrain.training.optimise import NamedOptimizer
+from cotrain.training.place import Place
+from cotrain.training.schedule import Schedule
+from cotrain.training.settings import TrainSettings
+from cotrain.training.step import Step
+from cotrain.training.stopping import Stopping
+from cotrain.training.tally import Tally
+
+FREE = ("epochs", "time_limit", "checkpoint", "workers", "early_stopping")
+"""Settings that may change when a training is resumed."""
+
+FIRST_STEPS = 10
+"""How many first steps stand for the data where it cannot be gone through beforehand, or where a task has no natural constant."""
+
+
+@dataclass
+class Position:
+    """Where a training stands: epochs finished, steps made in the one that runs, steps in all."""
+
+    epoch: int = 0
+    step: int = 0
+    total: int = 0
+
+
+class Session:
+    """Everything one call of `Trainer.fit` works with.
+
+    The model is built if it was not, its losses are scaled, and the newest checkpoint is loaded where `resume` asks for it.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        engine: Engine,
+        place: Place,
+        settings: TrainSettings,
+        feed: Feed,
+        valid: Feed | None,
+        *,
+        folder: Path | None,
+        seed: int,
+        resume: bool,
+        baseline: Baseline | None,
+    ) -> None:
+        self.model, self.engine, self.place, self.settings = model, engine, place, settings
+        self.feed, self.valid, self.folder, self.seed = feed, valid, folder, seed
+        self.checkpoints, self.log = Checkpoints(folder), Log(folder)
+        if self.checkpoints.found() and not resume:
+            raise RunError(
+                f"folder {folder} holds a training already; resume it (resume=True), or choose another folder"
+            )
+        kept = self.checkpoints.latest() if resume else None
+        self.history, self.at, self.tally = History(), Position(), Tally()
+        self.stopping = Stopping(settings.early_stopping)
+        self.best: dict[str, Any] | None = None
+        seed_layers(seed)
+        if not model.built:
+            for batch in feed.peek(1)[0]:
+                model.meet(batch)
+        if kept is not None:
+            self.baseline = Baseline.from_state(kept[0]["baseline"])
+        else:
+            self.baseline = self._measured() if baseline is None else baseline
+            if settings.loss_scale == "constant":
+                model.set_scales(self.baseline.scales())
+        place.take(model)
+        model.train()
+        self.optimizer = NamedOptimizer(model, settings.optimizer)
+        self.schedule = Schedule(settings.schedule, self.optimizer.optimizer, self.steps_in_all)
+        self.step = Step(model, engine, self.optimizer, place, clip=settings.clip, patience=settings.patience_nonfinite)
+        if valid is None and settings.early_stopping is not None:
+            self.history.notes.append("no validation rows: the last weights are kept, and nothing stops early")
+        if kept is not None:
+            self._restore(*kept)
+        self.log.restore(self.history.records)
+        self.peak = PeakMemory(place.device)
+        self.clock = self.saved_at = time.monotonic()
+
+    # -------------------------------------------------------------------------------------------------------- what is known before
+
+    def _measured(self) -> Baseline:
+        """The best constants over one pass through the training rows; the first steps stand for them where there is but one pass."""
+        if self.feed.repeatable:
+            found = constants(self.model.tasks, self.feed.epoch(0))
+        else:
+            found = constants(self.model.tasks, self.feed.peek(FIRST_STEPS))
+            found = Baseline(found.outputs, found.losses, None)
+            self.history.notes.append(
+                f"data can be gone through once only: constants are those of its first {FIRST_STEPS} steps"
+            )
+        if self.settings.loss_scale == "constant" and any(name not in found.losses for name in self.model.tasks):
+            first = first_losses(self.model, self.feed.peek(FIRST_STEPS))
+            found = Baseline(found.outputs, {**first, **found.losses}, found.steps)
+        return found
+
+    @property
+    def steps(self) -> int | None:
+        """Steps of one epoch, or None if nobody knows."""
+        micro = self.baseline.steps
+        if micro is None:
+            try:
+                micro = len(self.feed)
+            except TypeError:
+                return None
+        return -(-micro // self.settings.accumulate)
+
+    @property
+    def steps_in_all(self) -> int | None:
+        """Steps of all epochs, or None if nobody knows."""
+        return None if self.steps is None else self.steps * self.settings.epochs
+
+    # --------------------------------------------------------------------------------------------------------------- time passes
+
+    def count_time(self) -> None:
+        """Add the time since the last call to the history."""
+        now = time.monotonic()
+        self.history.seconds += now - self.clock
+        self.clock = now
+
+    @property
+    def out_of_time(self) -> bool:
+        limit = self.settings.time_limit
+        return limit is not None and self.history.seconds + time.monotonic() - self.clock >= limit
+
+    # --------------------------------------------------------------------------------------------------------------- checkpoints
+
+    def save_if_due(self, *, epoch_ended: bool = False) -> None:
+        """Write a checkpoint if its settings say so."""
+        if self.folder is None:
+            return
+        when, passed = self.settings.checkpoint, time.monotonic() - self.saved_at
+        due = epoch_ended and when.each_epoch and passed >= when.least_seconds
+        due |= when.every_steps is not None and self.at.total % when.every_steps == 0
+        due |= when.every_seconds is not None and passed >= when.every_seconds
+        if due:
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint; nothing without a folder."""
+        self.count_time()
+        if self.folder is None:
+            return
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        state |= {"at": asdict(self.at), "layers": layer_state(), "baseline": self.baseline.state_dict()}
+        state |= {"settings": asdict(self.settings), "seed": self.seed}
+        state["scaler"] = None if self.place.scaler is None else self.place.scaler.state_dict()
+        self.checkpoints.save(self.at.total, state, self.best, self.stopping.best_step)
+        self.saved_at = time.monotonic()
+
+    def _parts(self) -> dict[str, Any]:
+        """Everything that remembers something."""
+        return {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "engine": self.engine,
+            "step": self.step,
+            "stopping": self.stopping,
+            "tally": self.tally,
+            "history": self.history,
+        }
+
+    def _restore(self, state: Mapping[str, Any], best: dict[str, Any] | None) -> None:
+        same_settings({**state["settings"], "seed": state["seed"]}, {**asdict(self.settings), "seed": self.seed}, FREE)
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise RunError(
+                f"the checkpoint is of another network: {error}; resume with the config it was started with"
+            ) from error
+        for name, part in self._parts().items():
+            if name != "model":
+                part.load_state_dict(state[name])
+        if self.place.scaler is not None and state["scaler"]:
+            self.place.scaler.load_state_dict(state["scaler"])
+        self.at, self.best = Position(**state["at"]), best
+        if self.history.stopped == "epochs" and self.at.epoch < self.settings.epochs:
+            self.history.stopped = None
+        restore_layer_state(state["layers"])

@@ -1,0 +1,223 @@
+"""The settings of a training: frozen values that check themselves.
+
+Every class can be built from the mapping of its YAML keys (`settings_from`); a value out of range is refused when it is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from cotrain.core.errors import ConfigError, unknown
+
+OptimizerName = Literal["adamw", "sgd"]
+ScheduleName = Literal["constant", "cosine", "one_cycle", "plateau"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+PrecisionName = Literal["32", "64", "bf16", "16"]
+
+_PRECISIONS: dict[str, PrecisionName] = {
+    "32": "32", "32-true": "32", "64": "64", "64-true": "64", "bf16": "bf16", "bf16-mixed": "bf16", "16": "16", "16-mixed": "16",
+}  # fmt: skip
+
+
+class SettingError(ConfigError, ValueError):
+    """A setting out of range; also a ValueError, so that a validator can collect it with its path."""
+
+
+def _choice(what: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise SettingError(unknown(what, str(value), choices))
+
+
+def _within(what: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise SettingError(f"{what} must be a number, got {value!r}; write it without quotes")
+    if not (value > low if open_low else value >= low) or not value <= high:
+        bound = f"above {low:g}" if open_low else f"at least {low:g}"
+        bound += "" if high == float("inf") else f" and at most {high:g}"
+        raise SettingError(f"{what} must be {bound}, got {value:g}; choose a value in that range")
+
+
+def _whole(what: str, value: int, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise SettingError(f"{what} must be a whole number, got {value!r}; write it without a point or quotes")
+    _within(what, value, low)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """The optimiser of the network's own parameters (what a balancing method learns has its own).
+
+    name: "adamw" (fused; Loshchilov & Hutter, ICLR 2019; betas, eps and weight_decay default as in PyTorch) or "sgd".
+    lr: peak learning rate, above 0. weight_decay: on weight matrices only, never on norms, biases and learnt scalars.
+    momentum, nesterov: for "sgd" only. betas, eps: for "adamw" only.
+    """
+
+    name: OptimizerName = "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        _choice("optimizer", self.name, get_args(OptimizerName))
+        _within("optimizer.lr", self.lr, 0.0, open_low=True)
+        _within("optimizer.weight_decay", self.weight_decay, 0.0)
+        _within("optimizer.eps", self.eps, 0.0, open_low=True)
+        _within("optimizer.momentum", self.momentum, 0.0, 1.0)
+        if len(self.betas) != 2:
+            raise SettingError(f"optimizer.betas must be two numbers, got {self.betas!r}; for example [0.9, 0.999]")
+        for beta in self.betas:
+            _within("optimizer.betas", beta, 0.0, 1.0)
+        if self.nesterov and self.momentum == 0:
+            raise SettingError("optimizer.nesterov needs momentum above 0, got 0; set momentum or leave nesterov out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSettings:
+    """How the learning rate moves, as a factor of `optimizer.lr`.
+
+    name: "constant"; "cosine" (half a cosine from 1 down to `floor`; Loshchilov & Hutter, ICLR 2017, without restarts);
+    "one_cycle" (a cosine up from 1/25 over `warmup`, .3 where it is 0, then a cosine down to `floor`; Smith & Topin 2019, without
+    their cycling of the momentum); "plateau" (times `factor` when the watched score did not improve for more than `patience` epochs).
+    warmup: share of all steps over which the rate rises linearly from 0, in [0, 1).
+    steps: how many steps the whole training has, where that cannot be counted beforehand (a stream without a length).
+    """
+
+    name: ScheduleName = "cosine"
+    warmup: float = 0.0
+    floor: float = 0.0
+    factor: float = 0.5
+    patience: int = 2
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        _choice("schedule", self.name, get_args(ScheduleName))
+        _within("schedule.warmup", self.warmup, 0.0, 0.999)
+        _within("schedule.floor", self.floor, 0.0, 1.0)
+        _within("schedule.factor", self.factor, 0.0, 0.999, open_low=True)
+        _whole("schedule.patience", self.patience, 0)
+        if self.steps is not None:
+            _whole("schedule.steps", self.steps, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """Stop when the watched score has not risen by more than `min_delta` for `patience` epochs in a row."""
+
+    patience: int = 5
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        _whole("early_stopping.patience", self.patience, 1)
+        _within("early_stopping.min_delta", self.min_delta, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSettings:
+    """When everything is written, beside the end of the training.
+
+    every_steps: after that many steps, or None. every_seconds: when that long has passed since the last one, or None.
+    each_epoch: at the end of an epoch, unless the last one is younger than `least_seconds` (epochs of a table can take milliseconds,
+    and nothing is lost but those seconds: a resumed run equals an uninterrupted one wherever it starts).
+    """
+
+    every_steps: int | None = None
+    every_seconds: float | None = 60.0
+    each_epoch: bool = True
+    least_seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.every_steps is not None:
+            _whole("checkpoint.every_steps", self.every_steps, 1)
+        if self.every_seconds is not None:
+            _within("checkpoint.every_seconds", self.every_seconds, 0.0)
+        _within("checkpoint.least_seconds", self.least_seconds, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Everything under `train:` in a config.
+
+    epochs, batch_size: at least 1. accumulate: micro-batches per step; label counts are summed first, so that a step equals the one
+    on the joined batch. clip: largest length of the whole gradient, or None (default 1.0, as in Pascanu et al., ICML 2013, and common
+    since). monitor: what stopping and the best checkpoint look at: "gain" (mean over tasks of the relative reduction of the primary
+    error against the best constant prediction), "loss" (minus the summed validation loss), or a task's name (its own gain).
+    keep: which weights the model ends with. loss_scale: "constant" divides each loss by that of the best constant prediction, "none"
+    leaves it. device: "auto" takes a GPU where there is one. precision: "32", "64", "bf16" or "16" (mixed; "16" needs a GPU).
+    workers: how many steps a thread beside the loop prepares ahead; 0 prepares them in the loop. time_limit: seconds, or None.
+    patience_nonfinite: so many skipped steps in a row end the training with the task and the cause.
+    """
+
+    epochs: int = 30
+    batch_size: int = 512
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
+    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
+    monitor: str = "gain"
+    keep: Literal["best", "last"] = "best"
+    loss_scale: Literal["constant", "none"] = "constant"
+    clip: float | None = 1.0
+    accumulate: int = 1
+    device: DeviceName = "auto"
+    precision: str | int = "32"
+    workers: int = 0
+    time_limit: float | None = None
+    patience_nonfinite: int = 20
+
+    def __post_init__(self) -> None:
+        _whole("epochs", self.epochs, 1)
+        _whole("batch_size", self.batch_size, 1)
+        _whole("accumulate", self.accumulate, 1)
+        _whole("workers", self.workers, 0)
+        _whole("patience_nonfinite", self.patience_nonfinite, 1)
+        _choice("keep", self.keep, ("best", "last"))
+        _choice("loss_scale", self.loss_scale, ("constant", "none"))
+        _choice("device", self.device, get_args(DeviceName))
+        if self.clip is not None:
+            _within("clip", self.clip, 0.0, open_low=True)
+        if self.time_limit is not None:
+            _within("time_limit", self.time_limit, 0.0, open_low=True)
+        _choice("precision", str(self.precision), tuple(_PRECISIONS))
+        object.__setattr__(self, "precision", _PRECISIONS[str(self.precision)])
+
+
+_NESTED: dict[str, type] = {
+    "optimizer": OptimizerSettings,
+    "schedule": ScheduleSettings,
+    "early_stopping": EarlyStopping,
+    "checkpoint": CheckpointSettings,
+}
+
+
+def settings_from(train: TrainSettings | Mapping[str, Any] | None) -> TrainSettings:
+    """Settings from the mapping of their YAML keys; a bare word stands for {name: word}.
+
+    >>> settings_from({"epochs": 2, "optimizer": {"lr": 0.1}, "schedule": "constant"}).schedule.name
+    'constant'
+
+    Raises ConfigError naming an unknown key and the nearest known one.
+    """
+    if isinstance(train, TrainSettings):
+        return train
+    values: dict[str, Any] = {}
+    for key, value in (train or {}).items():
+        cls = _NESTED.get(key)
+        if cls is not None and isinstance(value, str):
+            value = {"name": value}
+        values[key] = _built(cls, value, f"train.{key}") if cls is not None and isinstance(value, Mapping) else value
+    settings: TrainSettings = _built(TrainSettings, values, "train")
+    return settings
+
+
+def _built(cls: type, values: Mapping[str, Any], path: str) -> Any:
+    known = [one.name for one in dataclasses.fields(cls)]
+    for key in values:
+        if key not in known:
+            raise SettingError(unknown(f"key under {path}", key, known))
+    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})

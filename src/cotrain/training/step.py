@@ -1,0 +1,136 @@
+"""One step: label counts, losses, the balanced backward pass, a look whether all is finite, clipping, the optimiser.
+
+A step is made of micro-batches, each a list of Batches (one a source). Label counts are summed over all of them first, so that
+L_k = all sums / all counts, and a step in parts equals the step on the joined batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from cotrain.balance.engine import Engine
+from cotrain.balance.report import Report
+from cotrain.core.errors import TrainingError
+from cotrain.core.fields import Batch
+from cotrain.model.compose import Model
+from cotrain.training.optimise import NamedOptimizer, shorten_, total_norm
+from cotrain.training.place import Place
+from cotrain.training.tally import Tally
+
+Window = Sequence[list[Batch]]
+"""The micro-batches of one step."""
+
+
+class Step:
+    """Makes steps. clip: largest length of the gradient, or None. patience: non-finite steps in a row that end the training.
+
+    A step in which anything is not finite changes nothing but its own count: no parameter, no moment of the optimiser.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        engine: Engine,
+        optimizer: NamedOptimizer,
+        place: Place,
+        *,
+        clip: float | None,
+        patience: int,
+    ) -> None:
+        self.model, self.engine, self.optimizer, self.place = model, engine, optimizer, place
+        self.clip, self.patience, self.in_a_row = clip, patience, 0
+
+    def __call__(self, window: Window, tally: Tally) -> None:
+        """One step, counted in `tally`. Raises TrainingError, with task and cause, when `patience` steps in a row were not finite."""
+        window = [[self.place.ready(batch) for batch in batches] for batches in window]
+        tally.steps += 1
+        tally.rows += sum(len(batch) for batches in window for batch in batches)
+        losses, reports = self._backward(window)
+        gradients = self.optimizer.gradients()
+        if self.place.scaler is not None and gradients:
+            self.place.scaler.unscale_(self.optimizer.optimizer)
+        norm = float(total_norm(gradients)) if gradients else 0.0
+        if any(report.step_skipped or report.skipped for report in reports) or not math.isfinite(norm):
+            self._skip(window, reports, tally)
+        elif gradients:
+            shorten_(gradients, norm, self.clip)
+            self._update()
+            tally.add_losses(losses)
+            for report in reports:
+                tally.add_report(report)
+            self.in_a_row = 0
+        self.optimizer.clear()
+
+    def _backward(self, window: Window) -> tuple[dict[str, Tensor], list[Report]]:
+        """The gradient of all micro-batches in `.grad`; the step's losses, and the engine's reports."""
+        counts = None
+        if len(window) > 1:
+            counts = self.model.counts(list(chain.from_iterable(window)))
+        losses: dict[str, Tensor] = {}
+        reports: list[Report] = []
+        for batches in window:
+            with self.place.autocast():
+                parts = self.model.losses(batches, counts)
+                penalty = self.model.penalty()
+            if penalty is not None:
+                penalty = self.place.scaled({"penalty": penalty / len(window)})["penalty"]
+            for task, part in parts.items():
+                losses[task] = losses[task] + part.detach() if task in losses else part.detach()
+            scaled = self.place.scaled(parts)
+            reports.append(self.engine.backward(scaled, penalty=penalty, loss_scale=self.place.loss_scale))
+        return losses, reports
+
+    def _update(self) -> None:
+        scaler = self.place.scaler
+        if scaler is None:
+            self.optimizer.step()
+            return
+        scaler.step(self.optimizer.optimizer)
+        scaler.update()
+
+    def _skip(self, window: Window, reports: list[Report], tally: Tally) -> None:
+        scaler = self.place.scaler
+        if scaler is not None:
+            scaler.update(None if self.optimizer.gradients() else scaler.get_scale() * scaler.get_backoff_factor())
+        tally.skipped += 1
+        self.in_a_row += 1
+        if self.in_a_row >= self.patience:
+            raise TrainingError(
+                f"{self.in_a_row} steps in a row were not finite, the last because {self._cause(window, reports)}; "
+                "lower train.optimizer.lr, check the data named here, or raise train.patience_nonfinite"
+            )
+
+    def _cause(self, window: Window, reports: list[Report]) -> str:
+        """What is not finite, nearest the source first: an input, a loss, a gradient; with its task."""
+        for batch in chain.from_iterable(window):
+            for name, field in batch.inputs.items():
+                if field.values.is_floating_point() and not bool(field.values.isfinite().all()):
+                    return f"input '{name}' of source '{batch.source}' holds values that are not finite"
+        for name, parameter in self.optimizer.parameters.items():
+            if not bool(parameter.isfinite().all()):
+                return f"parameter '{name}' is not finite"
+        for report in reports:
+            for task, reason in report.skipped.items():
+                return f"task '{task}': {reason}"
+        batches = list(chain.from_iterable(window))
+        with torch.enable_grad(), self.place.autocast():
+            losses = self.model.losses(batches)
+        for task, loss in losses.items():
+            found = torch.autograd.grad(
+                loss, list(self.optimizer.parameters.values()), retain_graph=True, allow_unused=True
+            )
+            for name, gradient in zip(self.optimizer.parameters, found, strict=True):
+                if gradient is not None and not bool(gradient.isfinite().all()):
+                    return f"task '{task}': its gradient at parameter '{name}' is not finite"
+        return f"the gradient of {', '.join(losses) or 'the penalty'} is not finite"
+
+    def state_dict(self) -> dict[str, int]:
+        return {"in_a_row": self.in_a_row}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.in_a_row = state["in_a_row"]

@@ -1,0 +1,104 @@
+"""Running sums of one epoch: losses, weights, cosines and norms, without a look at a number before the epoch ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cotrain.balance.report import Report
+
+
+class _Sums:
+    """Sums of tensors kept apart by the tasks they are of."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, tasks: tuple[str, ...], values: Tensor) -> None:
+        key = "\x1f".join(tasks)
+        held = self.sums.get(key)
+        if held is None:
+            self.sums[key], self.counts[key] = values.detach().double().clone(), 1
+        else:
+            held += values.detach()
+            self.counts[key] += 1
+
+    def parts(self) -> list[tuple[tuple[str, ...], Tensor, int]]:
+        return [(tuple(key.split("\x1f")), value.cpu(), self.counts[key]) for key, value in self.sums.items()]
+
+    def per_task(self) -> dict[str, float]:
+        """{task: mean over the steps that had it}."""
+        total: dict[str, float] = {}
+        count: dict[str, int] = {}
+        for tasks, values, times in self.parts():
+            for task, value in zip(tasks, values.tolist(), strict=True):
+                total[task] = total.get(task, 0.0) + value
+                count[task] = count.get(task, 0) + times
+        return {task: total[task] / count[task] for task in total}
+
+
+class Tally:
+    """What an epoch's line of the log is made of. Everything is in `state_dict`, so that a resumed epoch gives the same line."""
+
+    KINDS = ("losses", "weights", "cosines", "norms")
+
+    def __init__(self) -> None:
+        self.held = {kind: _Sums() for kind in self.KINDS}
+        self.skipped = self.rows = self.steps = 0
+
+    def add_losses(self, losses: Mapping[str, Tensor]) -> None:
+        """Count the losses of one step."""
+        self.held["losses"].add(tuple(losses), torch.stack(tuple(losses.values())))
+
+    def add_report(self, report: Report) -> None:
+        """Count what the engine did with them."""
+        applied = report.applied
+        if applied is not None:
+            self.held["weights"].add(report.tasks, applied.mean(0) if applied.dim() == 2 else applied)
+        cosines, norms = report.cosines, report.norms
+        if cosines is not None and norms is not None:
+            self.held["cosines"].add(report.tasks, cosines)
+            self.held["norms"].add(report.tasks, norms)
+
+    def losses(self) -> dict[str, float]:
+        """{task: mean loss so far}."""
+        return self.held["losses"].per_task()
+
+    def record(self) -> dict[str, Any]:
+        """The part of the epoch's line that comes from training; cosines and norms are None where no Gramian was needed."""
+        return {
+            "losses": self.losses(),
+            "weights": self.held["weights"].per_task(),
+            "cosines": self._cosines() or None,
+            "norms": self.held["norms"].per_task() or None,
+            "skipped": self.skipped,
+        }
+
+    def _cosines(self) -> dict[str, float]:
+        total: dict[str, float] = {}
+        count: dict[str, int] = {}
+        for tasks, matrix, times in self.held["cosines"].parts():
+            for i, first in enumerate(tasks):
+                for j in range(i + 1, len(tasks)):
+                    pair = f"{first}|{tasks[j]}"
+                    total[pair] = total.get(pair, 0.0) + float(matrix[i, j])
+                    count[pair] = count.get(pair, 0) + times
+        return {pair: total[pair] / count[pair] for pair in total}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "skipped": self.skipped,
+            "rows": self.rows,
+            "steps": self.steps,
+            **{kind: {"sums": dict(one.sums), "counts": dict(one.counts)} for kind, one in self.held.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.skipped, self.rows, self.steps = state["skipped"], state["rows"], state["steps"]
+        for kind, one in self.held.items():
+            one.sums = {key: value.clone() for key, value in state[kind]["sums"].items()}
+            one.counts = dict(state[kind]["counts"])
