@@ -1,0 +1,77 @@
+"""The example configs read well, and with the real data at hand their tables are made and checked."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import polars as pl
+import pytest
+
+from cotrain.recipe.config import load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = sorted((ROOT / "examples").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def tables() -> ModuleType:
+    """examples/tables.py as a module."""
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "examples" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_an_example_config_has_no_problem_of_its_own(path: Path) -> None:
+    assert len(load_config(path, files=False).tasks) >= 2
+
+
+def test_hospital_codes_are_put_back_to_the_original_ones(tables: ModuleType, real_data: Callable[[str], Path]) -> None:
+    folder = real_data("heart_disease/heart.csv").parent.parent
+    frame = tables.heart(folder)
+    first = frame.row(0, named=True)
+    # the first patient of the original file: 63,1,1,145,233,1,2,150,0,2.3,3,0,6, healthy
+    expected = {
+        "age": 63,
+        "sex": 1,
+        "cp": 1,
+        "restecg": 2,
+        "slope": 3.0,
+        "ca": 0.0,
+        "thal": 6.0,
+        "disease": "no",
+        "grade": None,
+    }
+    assert {name: first[name] for name in expected} == expected
+    sick = frame.group_by("site").agg(share=(pl.col("disease") == "yes").mean())
+    assert dict(sick.iter_rows())["cleveland"] == pytest.approx(138 / 303)
+    harder = frame.filter(site="cleveland").group_by("disease").agg(pl.col("thalach").mean())
+    rates = dict(harder.iter_rows())
+    assert rates["yes"] < rates["no"]  # sick hearts reach a lower rate
+
+
+def test_every_table_can_be_made(tables: ModuleType, real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = real_data("census_income_kdd/census-income.test.gz").parent.parent
+    written = tables.make(folder, tmp_path / "data")
+    assert {path.stem for path in written} == {path.stem for path in CONFIGS}
+    for path in CONFIGS:
+        shutil.copy(path, tmp_path)
+        config = load_config(tmp_path / path.name)
+        frame = pl.read_parquet(tmp_path / "data" / f"{path.stem}.parquet")
+        targets = [column for task in config.tasks.values() for column in task.columns]
+        assert set(targets) <= set(frame.columns)
+        assert frame.select(pl.col(targets).drop_nulls().n_unique()).min_horizontal().item() >= 2
+
+
+def test_a_missing_source_is_said_and_left_out(
+    tables: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tables.make(tmp_path, tmp_path / "data") == []
+    assert capsys.readouterr().out.count("left out") == len(tables.TABLES)
