@@ -29,7 +29,8 @@ def norms_and_cosines(gramian: Tensor) -> tuple[Tensor, Tensor]:
 
 def positive(cosines: Tensor, tolerance: float = 1e-11) -> Tensor:
     """`cosines` itself where it is positive semi-definite up to `tolerance`, else the nearest such matrix, rescaled to a unit
-    diagonal (Higham 1988: eigenvalues below zero set to zero)."""
+    diagonal (Higham 1988: eigenvalues below zero set to zero).
+    """
     raised = cosines.clone()
     raised.diagonal().add_(tolerance)
     _, failed = torch.linalg.cholesky_ex(raised)
@@ -41,3 +42,22 @@ def positive(cosines: Tensor, tolerance: float = 1e-11) -> Tensor:
     lifted = lifted / length / length.unsqueeze(-1)
     lifted.diagonal().fill_(1.0)
     return lifted
+
+
+def balanced(cosines: Tensor) -> Tensor:
+    """a [T] = C^+ 1: sum_k a_k e_k over unit rows e_k has the same inner product with each row, where that is possible.
+
+    Eigenvalues below 1e-12 of the largest count as zero. Where 1 has no part in C's range (opposite rows), a = 1.
+
+    >>> [round(a, 6) for a in balanced(torch.tensor([[1.0, 0.5], [0.5, 1.0]], dtype=torch.float64)).tolist()]
+    [0.666667, 0.666667]
+    """
+    ones = torch.ones_like(cosines[0])
+    factor, failed = torch.linalg.cholesky_ex(cosines)
+    if int(failed) == 0 and float(factor.diagonal().min()) > 1e-4:
+        return torch.cholesky_solve(ones.unsqueeze(-1), factor).squeeze(-1)
+    values, vectors = torch.linalg.eigh(cosines)
+    parts = vectors.mT @ ones
+    kept = (values > 1e-12 * values[-1]) & (parts.square() > 1e-24 * len(ones))
+    found: Tensor = vectors[:, kept] @ (parts[kept] / values[kept])
+    return found if bool(kept.any()) and float(found @ cosines @ found) > 1e-18 * float(found @ found) else ones

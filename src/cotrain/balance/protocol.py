@@ -17,6 +17,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from cotrain.core.errors import ConfigError
+
 Need = Literal["losses", "gramian", "layer_gramians", "second_gramian", "validation"]
 Family = Literal["loss", "gradient"]
 
@@ -61,7 +63,14 @@ class Balancer(abc.ABC):
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; the constructor's settings are not part of it."""
+        """Continue from `state`; the constructor's settings are not part of it.
+
+        Raises ConfigError where a method without a state is handed one: it belongs to another method.
+        """
+        if state:
+            raise ConfigError(
+                f"{type(self).__name__} keeps no state; got one with {', '.join(state)}; load it into the method that wrote it"
+            )
 
     def notes(self) -> list[str]:
         """What did not go as planned at the last call, one sentence each; empty when all went well. For the step's report."""
