@@ -45,18 +45,20 @@ class Field:
     def check(self, name: str) -> None:
         """Raises DataError, naming the field, if lengths, offsets or masks contradict each other."""
         rows = len(self.present)
+        for what, mask in (("present", self.present), ("valid", self.valid)):
+            if mask is not None and mask.dtype != torch.bool:
+                raise DataError(f"field '{name}': {what} must be bool, got {mask.dtype}; compare with 0 to make it so")
         if self.offsets is None:
             if len(self.values) != rows:
                 raise DataError(
                     f"field '{name}': {len(self.values)} values for {rows} rows; give offsets if rows are ragged"
                 )
         else:
-            offsets = self.offsets
-            rising = bool((offsets[1:] >= offsets[:-1]).all())
-            if len(offsets) != rows + 1 or int(offsets[0]) != 0 or int(offsets[-1]) != len(self.values) or not rising:
+            steps = self.offsets.tolist()
+            if len(steps) != rows + 1 or steps[0] != 0 or steps[-1] != len(self.values) or steps != sorted(steps):
                 raise DataError(
-                    f"field '{name}': offsets must rise from 0 to {len(self.values)} in {rows + 1} steps, "
-                    f"got {len(offsets)} from {int(offsets[0])} to {int(offsets[-1])}"
+                    f"field '{name}': offsets must be {rows + 1} numbers rising from 0 to {len(self.values)} "
+                    f"({rows} rows, {len(self.values)} values), got {steps[:8]}{' ...' if len(steps) > 8 else ''}"
                 )
         if self.valid is not None and self.valid.shape != self.values.shape[: self.valid.dim()]:
             raise DataError(
@@ -84,7 +86,7 @@ class Field:
         present = self.present[rows]
         if self.offsets is None:
             return Field(self.values[rows], present, None, None if self.valid is None else self.valid[rows])
-        starts, lengths = self.offsets[rows], self.lengths()[rows]
+        starts, lengths = self.offsets[:-1][rows], self.lengths()[rows]
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         cells = torch.arange(int(offsets[-1]), device=rows.device)
         index = cells - offsets[:-1].repeat_interleave(lengths) + starts.repeat_interleave(lengths)
@@ -102,7 +104,10 @@ class Field:
         return rows if self.offsets is None else rows.repeat_interleave(self.lengths())
 
     def padded(self) -> tuple[Tensor, Tensor]:
-        """Ragged values as ([B, S, ...], mask [B, S]), S the longest row; filler is 0."""
+        """Ragged values as ([B, S, ...], mask [B, S]), S the longest row; filler is 0. `values[mask]` gives the ragged values back.
+
+        Without offsets S = 1 and the mask is `present`.
+        """
         if self.offsets is None:
             return self.values.unsqueeze(1), self.present.unsqueeze(1)
         lengths = self.lengths()
@@ -119,25 +124,33 @@ class Field:
             return present
         return self.valid & present.reshape(-1, *([1] * (self.valid.dim() - 1)))
 
+    def filled(self) -> Tensor:
+        """`values` with 0 wherever none is held, so that whatever stands there (NaN too) reaches no loss and no gradient."""
+        held = self.held()
+        held = held.reshape(*held.shape, *([1] * (self.values.dim() - held.dim())))
+        return torch.where(held, self.values, self.values.new_zeros(()))
+
     @staticmethod
     def cat(fields: Sequence[Field]) -> Field:
-        """Rows of several fields, one after the other."""
+        """Rows of several fields (one at least), one after the other; ragged if any of them is."""
         values = torch.cat([one.values for one in fields])
         present = torch.cat([one.present for one in fields])
         offsets = None
-        if fields[0].offsets is not None:
+        if any(one.offsets is not None for one in fields):
             lengths = torch.cat([one.lengths() for one in fields])
             offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         valid = None
-        depths = [one.valid.dim() for one in fields if one.valid is not None]
-        if depths:
-            valid = torch.cat(
-                [
-                    one.valid if one.valid is not None else one.present.new_ones(one.values.shape[: depths[0]])
-                    for one in fields
-                ]
-            )
+        depth = max(one.valid.dim() if one.valid is not None else 0 for one in fields)
+        if depth:
+            valid = torch.cat([one._valid_to(depth) for one in fields])
         return Field(values, present, offsets, valid)
+
+    def _valid_to(self, depth: int) -> Tensor:
+        """`valid` over the first `depth` axes of the values; True everywhere where there was none."""
+        shape = self.values.shape[:depth]
+        if self.valid is None:
+            return self.present.new_ones(shape)
+        return self.valid.reshape(*self.valid.shape, *([1] * (depth - self.valid.dim()))).expand(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +158,7 @@ class Batch:
     """Rows of one source, ready for a step.
 
     source: which source the rows come from. inputs: {name: Field}. targets: {task: Field}; a task may be absent.
-    weight: [B] non-negative row weights or None. row: [B] int64, the rows' numbers in their source.
+    weight: [B] finite row weights >= 0, or None. row: [B] int64, the rows' numbers in their source; they stay on the CPU.
     """
 
     inputs: Mapping[str, Field]
@@ -155,10 +168,12 @@ class Batch:
     source: str = "main"
 
     def __len__(self) -> int:
-        return len(next(iter(self.inputs.values())))
+        for one in self.inputs.values():
+            return len(one)
+        raise DataError(f"the batch of source '{self.source}' has no input; give at least one Field as inputs")
 
     def check(self) -> None:
-        """Raises DataError if any two fields disagree on the number of rows or one contradicts itself."""
+        """Raises DataError if any two fields disagree on the number of rows, one contradicts itself, or a weight is none."""
         rows = len(self)
         for kind, fields in (("input", self.inputs), ("target", self.targets)):
             for name, one in fields.items():
@@ -167,8 +182,17 @@ class Batch:
                     raise DataError(
                         f"{kind} '{name}' has {len(one)} rows, the batch of source '{self.source}' has {rows}"
                     )
-        if self.weight is not None and len(self.weight) != rows:
-            raise DataError(f"weight has {len(self.weight)} rows, the batch of source '{self.source}' has {rows}")
+        for kind, beside in (("weight", self.weight), ("row", self.row)):
+            if beside is not None and beside.shape != (rows,):
+                raise DataError(
+                    f"{kind} has shape {tuple(beside.shape)}, the batch of source '{self.source}' has {rows} rows; give one a row"
+                )
+        if self.weight is not None and not bool(((self.weight >= 0) & self.weight.isfinite()).all()):
+            row = int((~((self.weight >= 0) & self.weight.isfinite())).nonzero()[0])
+            raise DataError(
+                f"weights must be finite and >= 0, got {float(self.weight[row])} in row {row} of the batch of source '{self.source}'; "
+                "use 0 to leave a row out"
+            )
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
@@ -180,13 +204,13 @@ class Batch:
         )
 
     def select(self, rows: Tensor) -> Batch:
-        """The given rows ([M] int64), in that order."""
+        """The given rows ([M] int64 row numbers, or [B] bool), in that order."""
         return replace(
             self,
             inputs={name: one.select(rows) for name, one in self.inputs.items()},
             targets={name: one.select(rows) for name, one in self.targets.items()},
             weight=None if self.weight is None else self.weight[rows],
-            row=None if self.row is None else self.row[rows],
+            row=None if self.row is None else self.row[rows.to(self.row.device)],
         )
 
 
@@ -194,12 +218,17 @@ def cell_weight(target: Field, weight: Tensor | None) -> Tensor:
     """weight x valid for every cell of a target, shaped like `target.held()`, float32 or wider.
 
     This one rule gives missing cells, row weights and tagging alike: a row's weight goes to each of its values.
+
+    >>> tags = Field(torch.zeros(3), torch.tensor([True, True]), torch.tensor([0, 2, 3]), torch.tensor([True, False, True]))
+    >>> cell_weight(tags, torch.tensor([1.0, 0.5])).tolist()
+    [1.0, 0.0, 0.5]
     """
     held = target.held()
     if weight is None:
         return held.to(torch.float32)
     if target.offsets is not None:
         weight = weight[target.row_of_value()]
+    weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
     return held * weight.reshape(-1, *([1] * (held.dim() - 1)))
 
 
@@ -211,13 +240,20 @@ def label_count(target: Field, weight: Tensor | None) -> Tensor:
 def weighted(element: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """(sum, count) of element losses: sum of weight x valid x element, and sum of weight x valid.
 
-    element: shaped like `target.held()`, [N] or [N, C]; any further axes of it are averaged, so that a row counts once. Elements that do not count cannot spoil the sum, NaN included.
+    element: shaped like `target.held()`, [N] or [N, C]; any further axes of it are averaged, so that a row counts once.
+    Elements that do not count cannot spoil the sum, NaN included; for the gradient the element must be made from `target.filled()`.
+    Raises DataError for an element of another shape.
 
     >>> two = Field(torch.zeros(2), torch.tensor([True, False]))
     >>> [float(x) for x in weighted(torch.tensor([3.0, float("nan")]), two, None)]
     [3.0, 1.0]
     """
     cells = cell_weight(target, weight)
+    if element.shape[: cells.dim()] != cells.shape:
+        raise DataError(
+            f"element losses must be shaped like the target's cells {tuple(cells.shape)}, got {tuple(element.shape)}; "
+            "give one a value (or one a cell where single cells can be missing)"
+        )
     if element.dim() > cells.dim():
         element = element.flatten(cells.dim()).mean(-1)
     return torch.where(cells > 0, element * cells, element.new_zeros(())).sum(), cells.sum()

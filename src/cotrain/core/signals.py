@@ -15,6 +15,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from cotrain.core.errors import ConfigError
 
@@ -30,8 +31,17 @@ class Signal:
     mask: Tensor | None = None
 
     def of(self, values: Tensor) -> Signal:
-        """The same layout and mask with other values."""
-        return replace(self, values=values)
+        """The same layout with other values, [B, ...] or stacked [E, B, ...].
+
+        Where they are coarser (a strided convolution, pooling), the mask follows: a place is real if any it came from is.
+        """
+        mask = self.mask
+        if mask is not None:
+            places = values.shape[-2:-1] if self.layout == "sequence" else values.shape[-2:]
+            if mask.shape[1:] != places:
+                pool = F.adaptive_max_pool1d if self.layout == "sequence" else F.adaptive_max_pool2d
+                mask = pool(mask.float().unsqueeze(1), places).squeeze(1) > 0
+        return replace(self, values=values, mask=mask)
 
     def pooled(self) -> Tensor:
         """[B, D] (stacked: [E, B, D]): the mean over real steps or places; a row with none of them gives zeros.

@@ -49,12 +49,13 @@ class StackedLinear(nn.Module):
 
 
 class StackedConv2d(nn.Module):
-    """E convolutions as one grouped convolution: [E, B, C, H, W] -> [E, B, O, H', W']. weight [E * O, C / groups, kh, kw]."""
+    """E convolutions as one grouped convolution: [E, B, C, H, W] -> [E, B, O, H', W']. weight [E * O, C / groups, kh, kw].
+
+    Initial values: each copy as `nn.Conv2d` (uniform in +-1/sqrt(fan-in)). Only zero padding can be grouped.
+    """
 
     def __init__(self, copies: int, like: nn.Conv2d) -> None:
         super().__init__()
-        if like.padding_mode != "zeros":
-            raise ValueError("only zero padding can be grouped")
         self.copies, self.groups = copies, like.groups
         self.stride, self.padding, self.dilation = like.stride, like.padding, like.dilation
         fan = like.weight[0].numel()
@@ -109,7 +110,7 @@ class StackedBatchNorm(nn.Module):
 
 
 class Looped(nn.Module):
-    """E copies of a layer that has no stacked form, one after the other."""
+    """E copies of a layer that has no stacked form, one after the other: [E, B, ...] -> [E, B, ...]."""
 
     def __init__(self, copies: list[nn.Module]) -> None:
         super().__init__()
@@ -144,12 +145,13 @@ ELEMENTWISE = (
     nn.Identity,
     nn.Dropout,
 )
+"""Layers without parameters that act number by number: one serves all copies (dropout draws for every copy on its own)."""
 
 
 def stack_layer(layer: nn.Module, copies: int) -> nn.Module:
     """`copies` freshly drawn copies of one layer as one layer; a loop where no stacked form is known."""
     if type(layer) in ELEMENTWISE:
-        return copy.deepcopy(layer)
+        return redrawn(layer)
     if type(layer) is nn.Linear:
         return StackedLinear(copies, layer.in_features, layer.out_features, bias=layer.bias is not None)
     if type(layer) is nn.Conv2d and layer.padding_mode == "zeros":
@@ -171,17 +173,22 @@ def stack(stage: nn.Module, copies: int) -> nn.Module:
 
 
 def redrawn(module: nn.Module) -> nn.Module:
-    """A copy of the module with its own initial values, drawn by every layer's own `reset_parameters`."""
+    """A copy of the module with its own initial values, drawn by every layer's own `reset_parameters` (or `_reset_parameters`).
+
+    A parameter whose layer has neither starts alike in all copies. Copies never work in place: they may read one and the same input.
+    """
     fresh = copy.deepcopy(module)
     for layer in fresh.modules():
-        reset = getattr(layer, "reset_parameters", None)
+        reset = getattr(layer, "reset_parameters", None) or getattr(layer, "_reset_parameters", None)
         if callable(reset):
             reset()
+        if getattr(layer, "inplace", False) is True:
+            setattr(layer, "inplace", False)  # noqa: B010 (a module's attribute of unknown type)
     return fresh
 
 
 def loops_in(module: nn.Module) -> Iterator[str]:
-    """Names of the layers that had to stay loops, for `check` to say so."""
+    """Class names of the layers that had to stay loops, one a loop, for `check` to say so."""
     for layer in module.modules():
         if isinstance(layer, (Looped, LoopedStage)):
             yield type(layer.copies[0]).__name__

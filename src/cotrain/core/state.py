@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 _TENSOR = "__tensor__"
@@ -23,6 +23,7 @@ _PAIRS = "__pairs__"
 def flatten(state: Any) -> tuple[dict[str, Tensor], Any]:
     """({name: tensor}, tree): tensors are replaced by references; keys that are no strings are kept with their type.
 
+    >>> import torch
     >>> tensors, tree = flatten({"step": 3, "state": {0: {"m": torch.zeros(2)}}})
     >>> list(tensors), unflatten(tensors, json.loads(json.dumps(tree)))["state"][0]["m"].tolist()
     (['state.0.m'], [0.0, 0.0])
@@ -37,8 +38,13 @@ def flatten(state: Any) -> tuple[dict[str, Tensor], Any]:
             tensors[name] = value
             return {_TENSOR: name}
         if isinstance(value, Mapping):
-            if all(isinstance(key, str) for key in value):
+            if all(isinstance(key, str) for key in value) and not set(value) & {_TENSOR, _PAIRS}:
                 return {key: walk(one, (*path, key)) for key, one in value.items()}
+            strange = [key for key in value if not isinstance(key, (str, int, float))]
+            if strange:
+                raise TypeError(
+                    f"state at '{'.'.join(path)}' has the key {strange[0]!r}; only words and numbers are kept"
+                )
             return {_PAIRS: [[key, walk(one, (*path, str(key)))] for key, one in value.items()]}
         if isinstance(value, (list, tuple)):
             return [walk(one, (*path, str(index))) for index, one in enumerate(value)]
@@ -72,9 +78,8 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         _sync(temporary)
@@ -111,6 +116,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, float):
-        return value if torch.isfinite(torch.tensor(value, dtype=torch.float64)) else None
-    item: Callable[[], Any] | None = getattr(value, "item", None)
-    return plain(item()) if item is not None else str(value)
+        return float(value) if math.isfinite(value) else None
+    listed: Callable[[], Any] | None = getattr(value, "tolist", None)  # NumPy's numbers and arrays
+    return plain(listed()) if listed is not None else str(value)
