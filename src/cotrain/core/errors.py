@@ -56,6 +56,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return lowered[found[0]] if found else None
 
 
+LISTED = 40
+"""So many known words are listed; of more, the number is said."""
+
+
 def unknown(what: str, name: str, known: Sequence[str]) -> str:
     """The sentence for an unknown word: what came, the nearest known one, the list.
 
@@ -64,4 +68,5 @@ def unknown(what: str, name: str, known: Sequence[str]) -> str:
     """
     guess = nearest(name, known)
     hint = f"; did you mean '{guess}'?" if guess else "."
-    return f"unknown {what} '{name}'{hint} Known: {', '.join(known) if known else 'none'}"
+    rest = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    return f"unknown {what} '{name}'{hint} Known: {', '.join(known[:LISTED]) if known else 'none'}{rest}"

@@ -1,0 +1,40 @@
+"""`cotrain compare`: did sharing help?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config, such as census.yaml.")],
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds; a verdict needs five.")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where the comparison goes; runs/<name>-compare if not given. Never overwritten."),
+    ] = None,
+) -> None:
+    """Find out whether sharing helped.
+
+    Trains the joint network, one network a task and boosted trees side by side, over several seeds: scores, gain
+    with its interval, verdict.
+    """
+    import dataclasses
+    import json
+
+    from cotrain.cli.messages import note, say
+    from cotrain.cli.verdict import print_verdict
+    from cotrain.recipe.compare import compare as compare_config
+    from cotrain.recipe.config import load_config
+
+    settings = load_config(config)
+    if seeds is not None:
+        settings = dataclasses.replace(
+            settings, compare=dataclasses.replace(settings.compare, seeds=tuple(range(seeds)))
+        )
+    where = compare_config(settings, folder=folder, progress=say)
+    print_verdict(json.loads((Path(where) / "compare.json").read_text(encoding="utf-8")))
+    typer.echo(str(where))
+    note(f"next: cotrain report {where}")

@@ -1,0 +1,41 @@
+"""`cotrain demo`: the whole way on real data that ships with scikit-learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which demo: cancer.")] = "cancer",
+    folder: Annotated[Path, typer.Option(help="Where to put table, config and runs.")] = Path("cotrain-demo"),
+) -> None:
+    """Go the whole way on real data, in a few minutes.
+
+    Trains, compares with one network a task and with boosted trees, writes the report.
+    """
+    import json
+
+    from cotrain.cli.messages import say
+    from cotrain.cli.progress import progress
+    from cotrain.cli.scores import print_scores
+    from cotrain.cli.verdict import print_verdict
+    from cotrain.recipe.compare import compare
+    from cotrain.recipe.config import load_config
+    from cotrain.recipe.demos import write_demo
+    from cotrain.recipe.run import train
+    from cotrain.report.page import write_report
+
+    path = write_demo(name, folder)
+    say(f"wrote {path.parent / (path.stem + '.csv')} and {path}")
+    config = load_config(path)
+    say("\n1. one network for all tasks (cotrain train)")
+    run = train(config, folder=path.parent / "runs" / config.name, resume=False, progress=progress())
+    print_scores(run.folder)
+    say("\n2. beside one network a task and boosted trees (cotrain compare)")
+    compared = compare(config, folder=path.parent / "runs" / f"{config.name}-compare", progress=say)
+    print_verdict(json.loads((Path(compared) / "compare.json").read_text(encoding="utf-8")))
+    say("\n3. the report (cotrain report)")
+    typer.echo(str(write_report(compared)))

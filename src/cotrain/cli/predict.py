@@ -1,0 +1,64 @@
+"""`cotrain predict`: a run's answers for new rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".arrow")
+"""What predictions can be written as."""
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/census.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="New rows: csv, tsv, parquet, jsonl or arrow.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Where to write: csv, tsv, parquet, jsonl or arrow by its ending. Else CSV on stdout.",
+        ),
+    ] = None,
+) -> None:
+    """Predict every task for new rows.
+
+    Values, classes and probabilities, one row each, in the order of the rows.
+    """
+    from cotrain.cli.messages import note
+    from cotrain.core.errors import ConfigError, nearest
+    from cotrain.recipe.run import load
+
+    if output is not None and output.suffix not in SUFFIXES:
+        guess = nearest(output.suffix, SUFFIXES)
+        hint = f"; did you mean '{guess}'?" if guess else ""
+        raise ConfigError(f"--output: expected a file ending in {', '.join(SUFFIXES)}, got '{output}'{hint}")
+    if output is not None and not output.parent.is_dir():
+        raise ConfigError(
+            f"--output: expected a file in a folder that exists, got '{output}'; make '{output.parent}' first"
+        )
+    answers = load(run).predict(str(data))
+    if output is None:
+        typer.echo(answers.write_csv(), nl=False)
+        return
+    write(answers, output)
+    note(f"{answers.height} rows written to {output}")
+
+
+def write(frame: Any, path: Path) -> None:
+    """A frame to a file, in the form its ending names; a half-written file never stands under that name."""
+    part = path.with_name(f".{path.name}.part")
+    match path.suffix:
+        case ".parquet":
+            frame.write_parquet(part)
+        case ".jsonl" | ".ndjson":
+            frame.write_ndjson(part)
+        case ".arrow":
+            frame.write_ipc(part)
+        case ".tsv":
+            frame.write_csv(part, separator="\t")
+        case _:
+            frame.write_csv(part)
+    part.replace(path)

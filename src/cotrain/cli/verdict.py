@@ -1,0 +1,44 @@
+"""The outcome of a comparison as tables and one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from cotrain.cli.scores import figure
+from cotrain.cli.tables import print_table
+
+
+def print_verdict(compared: Mapping[str, Any]) -> None:
+    """Scores of every variant, gains over single-task with their intervals, cost, and the verdict. `compared`: compare.json."""
+    tasks: Mapping[str, Any] = compared["tasks"]
+    rows = []
+    for variant in compared["variants"]:
+        scores = variant["scores"]
+        means = [_mean(scores.get(task)) for task in tasks]
+        seconds = (variant.get("cost") or {}).get("seconds")
+        rows.append([variant["name"], *map(figure, means), figure(seconds)])
+    heads = [f"{task}\n{about['primary']}" for task, about in tasks.items()]
+    print_table("mean test score over seeds", ["variant", *heads, "seconds"], rows, numbers=range(1, len(tasks) + 2))
+    gains = [
+        [each["variant"], each["task"], _percent(each["gain"]), f"{_percent(each['low'])} to {_percent(each['high'])}"]
+        for each in compared.get("gains") or []
+    ]
+    if gains:
+        typer.echo("")
+        print_table(
+            "gain over single-task: error less by", ["variant", "task", "gain", "95 % interval"], gains, numbers=(2, 3)
+        )
+    typer.echo("")
+    typer.echo(str(compared["verdict"]))
+
+
+def _mean(values: Any) -> float | None:
+    held = [value for value in values or [] if value is not None]
+    return sum(held) / len(held) if held else None
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.1f} %"

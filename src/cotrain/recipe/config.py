@@ -1,0 +1,339 @@
+"""The config: what is written in a YAML file, or handed to `cotrain.fit`, checked in one go and frozen.
+
+Attribute names are the keys of the file. Nothing is built here: methods stay names with settings (`Choice`), checked against the
+constructors they stand for. Every problem of a config is reported at once, with file, line and path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import io
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from cotrain.core.errors import nearest
+from cotrain.data.infer import KINDS
+from cotrain.data.settings import DataSettings
+from cotrain.encoders.gallery import ENCODERS
+from cotrain.recipe.balance_settings import Balance, EngineSettings, read_balance
+from cotrain.recipe.compare_settings import CompareSettings, Variant, read_compare
+from cotrain.recipe.inputs import ONLY, InputSettings, read_inputs, read_kind
+from cotrain.recipe.problems import ConfigProblems, Keys, Origin, Problem, dotted
+from cotrain.recipe.reader import Choice, Reader
+from cotrain.recipe.searches import searches, without_searches
+from cotrain.recipe.targets import Target, read_tasks
+from cotrain.recipe.values import as_plain, judged, shown
+from cotrain.recipe.yaml_source import Source, read_yaml
+from cotrain.sharing.gallery import SHARINGS
+from cotrain.training.settings import TrainSettings
+
+KEYS = ("name", "data", "inputs", "tasks", "encoder", "sharing", "balance", "train", "seed", "compare")
+"""What a config may say."""
+
+LATER = ("sources", "augment", "tune", "affinity", "compress", "export")
+"""Words kept for what comes; a config that uses one is told so."""
+
+_SYNONYMS = {
+    "learning_rate": "train.optimizer.lr",
+    "target": "tasks",
+    "targets": "tasks",
+    "outputs": "tasks",
+    "output_features": "tasks",
+    "features": "inputs",
+    "input_features": "inputs",
+    "model": "encoder",
+    "network": "encoder",
+    "trainer": "train",
+    "training": "train",
+    "random_state": "seed",
+    "file": "data.path",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole config, every key of the file as an attribute.
+
+    name: of the run. data: where the rows are and how they are split. inputs, tasks: by name. encoder, sharing, balance: what is
+    trained. train: how. seed: of everything random. compare: what stands beside it.
+    table: the rows themselves where Python code handed them in. origin: where each value was written, for messages.
+    """
+
+    name: str
+    data: DataSettings
+    tasks: Mapping[str, Target]
+    inputs: Mapping[str, InputSettings] = field(default_factory=lambda: {ONLY: InputSettings()})
+    encoder: Choice = field(default_factory=lambda: Choice("mlp"))
+    sharing: Choice = field(default_factory=lambda: Choice("hard"))
+    balance: Balance = field(default_factory=lambda: Balance("sum"))
+    train: TrainSettings = field(default_factory=TrainSettings)
+    seed: int = 0
+    compare: CompareSettings = field(default_factory=CompareSettings)
+    table: Any = field(default=None, repr=False, compare=False)
+    origin: Origin = field(default_factory=Origin, repr=False, compare=False)
+
+    def problem(self, keys: Keys, message: str) -> Problem:
+        """A problem at one of this config's values, with the line it is written on: `config.problem(("data", "path"), "...")`."""
+        return self.origin.problem(keys, message)
+
+    def variant(self, name: str) -> Config:
+        """The config with the changes of one of `compare.variants`."""
+        variant = self.compare.variants[name]
+        parts = {part.name: getattr(variant, part.name) for part in dataclasses.fields(Variant)}
+        return dataclasses.replace(self, **{key: value for key, value in parts.items() if value is not None})
+
+    def as_dict(self) -> dict[str, Any]:
+        """The config as plain values; `config_from_dict` reads it back into an equal one, objects from Python aside."""
+        return {
+            "name": self.name,
+            "data": as_plain(self.data),
+            "inputs": {name: _input_dict(given) for name, given in self.inputs.items()},
+            "tasks": {name: _target_dict(target) for name, target in self.tasks.items()},
+            "encoder": _choice_dict(self.encoder),
+            "sharing": _choice_dict(self.sharing),
+            "balance": _choice_dict(self.balance),
+            "train": as_plain(self.train),
+            "seed": self.seed,
+            "compare": {
+                "seeds": list(self.compare.seeds),
+                "single": self.compare.single,
+                "boosting": self.compare.boosting,
+                "variants": {name: _variant_dict(variant) for name, variant in self.compare.variants.items()},
+            },
+        }
+
+    def to_yaml(self) -> str:
+        """The config as YAML text, with every default written out."""
+        yaml = YAML(typ="safe", pure=True)
+        yaml.default_flow_style = False
+        yaml.width = 4096
+        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+        text = io.StringIO()
+        yaml.dump(self.as_dict(), text)
+        return text.getvalue()
+
+
+def load_config(path: str | Path, *, files: bool = True) -> Config:
+    """The config a YAML file holds; relative paths in it are meant from its own folder.
+
+    files: look whether the data file is there. Raises ConfigProblems (a ConfigError) with every problem found.
+    """
+    source = read_yaml(path)
+    return _read(source, Path(path).resolve().parent, Path(path).stem, None, files)
+
+
+def config_from_dict(
+    tree: Mapping[str, Any], *, table: Any = None, folder: Path | None = None, files: bool = True
+) -> Config:
+    """The config a mapping with the same keys holds; objects (a task, an encoder, a balancer) may stand wherever a name does.
+
+    table: the rows themselves (a frame, arrays), in place of `data.path`. folder: where relative paths start, else the working one.
+    files: look whether the data file is there. Raises ConfigProblems (a ConfigError) with every problem found.
+
+    >>> config = config_from_dict({"tasks": {"age": "regression"}, "sharing": "mmoe"}, table={"age": [1.0], "height": [2.0]})
+    >>> config.sharing
+    Choice(name='mmoe', settings={}, made=None)
+    """
+    tree = dict(tree)
+    if table is None and "data" in tree and not _says_how(tree["data"]):
+        table = tree.pop("data")
+    return _read(Source(tree, Origin()), folder, "cotrain", table, files)
+
+
+def _says_how(data: Any) -> bool:
+    """Whether `data` is what a config says of data, and not the rows themselves."""
+    if isinstance(data, Mapping):
+        return set(data) <= {part.name for part in dataclasses.fields(DataSettings)} and not isinstance(
+            data.get("path"), Mapping
+        )
+    return data is None or isinstance(data, str | Path | DataSettings)
+
+
+def _read(source: Source, folder: Path | None, name: str, table: Any, files: bool) -> Config:
+    reader = Reader(source.origin, _elsewhere())
+    reader.problems.extend(source.problems)
+    open_values = searches(source.tree)
+    for keys in open_values:
+        reader.found(
+            keys, "this value is still open (search); `cotrain tune` will resolve searches, to train write one value"
+        )
+    unresolved = {dotted(keys) for keys in open_values}
+    closed = len(reader.problems)
+    config = _config(reader, without_searches(source.tree), folder, name, table, files)
+    rest = [problem for problem in reader.problems[closed:] if problem.path not in unresolved]
+    problems = source.origin.ordered([*reader.problems[:closed], *rest])
+    if problems or config is None:
+        raise ConfigProblems(problems, source.origin.file or "the config")
+    return config
+
+
+def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: Any, files: bool) -> Config | None:
+    given = reader.mapping(tree, (), "keys and values", "tasks: {income: binary}")
+    if given is None:
+        return None
+    for key in [key for key in given if key in LATER]:
+        reader.found(
+            (key,), f"'{key}' comes later and cannot be used yet; take it out. Known: {', '.join(KEYS)}", at_key=True
+        )
+    reader.known(given, (), (*KEYS, *LATER))
+    before = len(reader.problems)
+    parts: dict[str, Any] = {
+        "name": _name(reader, given.get("name", re.sub(r"[^\w.-]+", "-", name).strip("-.") or "cotrain")),
+        "seed": _seed(reader, given.get("seed", 0)),
+        "data": _data(reader, given.get("data"), folder, table, files),
+    }
+    if "tasks" in given:
+        parts["tasks"] = read_tasks(reader, given["tasks"], ("tasks",))
+    elif not any(reader.elsewhere.get(key) == "tasks" for key in given):
+        reader.found(
+            ("tasks",), "expected what is to be predicted, got nothing; add for example `tasks: {income: binary}`"
+        )
+    if "inputs" in given:
+        parts["inputs"] = read_inputs(reader, given["inputs"], ("inputs",))
+    for key, gallery in (("encoder", ENCODERS), ("sharing", SHARINGS)):
+        if key in given:
+            parts[key] = reader.choice(gallery, given[key], (key,))
+    if "balance" in given:
+        parts["balance"] = read_balance(reader, given["balance"], ("balance",))
+    if "train" in given:
+        parts["train"] = reader.section(TrainSettings, given["train"], ("train",))
+    if "compare" in given:
+        parts["compare"] = read_compare(
+            reader, given["compare"], ("compare",), given.get("train") if parts.get("train") else {}
+        )
+    _targets_among_inputs(reader, parts.get("tasks") or {}, parts.get("inputs") or {})
+    if len(reader.problems) > before or "tasks" not in parts:
+        return None
+    return Config(**parts, table=table, origin=reader.origin)
+
+
+def _name(reader: Reader, tree: Any) -> Any:
+    value = reader.value(str, tree, ("name",))
+    if isinstance(value, str) and not re.fullmatch(r"\w[\w.-]*", value):
+        reader.found(
+            ("name",), f"expected letters, digits, '-', '_' and '.' (it names the run's folder), got {shown(value)}"
+        )
+    return value
+
+
+def _seed(reader: Reader, tree: Any) -> Any:
+    value, findings = judged(int, tree)
+    if findings:
+        reader.found(("seed",), findings[0][1])
+    elif not 0 <= value < 2**63:
+        reader.found(
+            ("seed",), f"expected a whole number of at least 0 and below 2^63, got {value}; write for example 0"
+        )
+    return value
+
+
+def _data(reader: Reader, tree: Any, folder: Path | None, table: Any, files: bool) -> DataSettings | None:
+    if isinstance(tree, Path):
+        tree = str(tree)
+    settings = reader.section(DataSettings, {} if tree is None else tree, ("data",), word="path")
+    if settings is None:
+        return None
+    for column, kind in settings.kinds.items():
+        read_kind(reader, kind, ("data", "kinds", column), KINDS)
+    here: Keys = ("data", "path") if isinstance(tree, Mapping) else ("data",)
+    if not settings.path:
+        if table is None and files:
+            reader.found(here, "expected the path of a table, got nothing; add for example `data: {path: census.csv}`")
+        return settings
+    settings = settings.beside(folder or Path.cwd())
+    if files:
+        for path in [settings.path] if isinstance(settings.path, str) else settings.path:
+            if not glob.glob(path) and not Path(path).exists():
+                reader.found(here, _no_file(path))
+    return settings
+
+
+def _no_file(path: str) -> str:
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return f"expected a file or a glob, got '{path}', but there is no folder '{folder}'; a relative path starts at the config's folder"
+    around = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+    guess = nearest(Path(path).name, around)
+    hint = f"did you mean '{guess}'?" if guess else "a relative path starts at the config's folder"
+    return f"expected a file or a glob, got '{path}', where no file is; {hint}"
+
+
+def _targets_among_inputs(reader: Reader, tasks: Mapping[str, Target], inputs: Mapping[str, InputSettings]) -> None:
+    predicted = {column: name for name, target in tasks.items() for column in target.columns}
+    written = reader.origin.values
+    for name, given in inputs.items():
+        for index, column in enumerate(given.columns):
+            if column in predicted:
+                spots: list[Keys] = [
+                    ("inputs", name, "columns", index),
+                    ("inputs", name, index),
+                    ("inputs", index),
+                    ("inputs", name),
+                ]
+                keys = next(
+                    (spot for spot in spots if spot in written), ("inputs",) if name == ONLY else ("inputs", name)
+                )
+                reader.found(
+                    keys,
+                    f"column '{column}' is the target of task '{predicted[column]}', so it cannot be an input; take it out of one",
+                )
+
+
+def _elsewhere() -> dict[str, str]:
+    """Where each key of the nested sections belongs, for keys that occur in one place only."""
+    places: dict[str, list[str]] = {}
+    sections: list[tuple[type, str]] = [
+        (TrainSettings, "train"),
+        (DataSettings, "data"),
+        (EngineSettings, "balance.engine"),
+    ]
+    while sections:
+        cls, path = sections.pop()
+        hints = typing.get_type_hints(cls)
+        for part in dataclasses.fields(cls):
+            places.setdefault(part.name, []).append(f"{path}.{part.name}")
+            inner = [
+                kind
+                for kind in (hints[part.name], *typing.get_args(hints[part.name]))
+                if dataclasses.is_dataclass(kind)
+            ]
+            sections += [(kind, f"{path}.{part.name}") for kind in inner if isinstance(kind, type)]
+    known = {key: found[0] for key, found in places.items() if len(found) == 1 and key not in KEYS}
+    return known | _SYNONYMS
+
+
+def _choice_dict(choice: Choice) -> Any:
+    plain: dict[str, Any] = {"name": choice.name, **as_plain(choice.settings)}
+    if isinstance(choice, Balance) and choice.engine != EngineSettings():
+        plain["engine"] = as_plain(choice.engine)
+    return plain if len(plain) > 1 else choice.name
+
+
+def _input_dict(given: InputSettings) -> dict[str, Any]:
+    parts = {
+        "columns": list(given.columns),
+        "kind": given.kind,
+        "encoder": given.encoder and _choice_dict(given.encoder),
+    }
+    return {key: value for key, value in parts.items() if value is not None}
+
+
+def _target_dict(target: Target) -> dict[str, Any]:
+    columns = {"column": target.columns[0]} if len(target.columns) == 1 else {"columns": list(target.columns)}
+    head = {"head": _choice_dict(target.head)} if target.head else {}
+    return {"kind": target.kind, **columns, **as_plain(target.settings), **head}
+
+
+def _variant_dict(variant: Variant) -> dict[str, Any]:
+    parts: dict[str, Any] = {
+        key: choice for key in ("encoder", "sharing", "balance") if (choice := getattr(variant, key))
+    }
+    plain = {key: _choice_dict(choice) for key, choice in parts.items()}
+    return plain | ({"train": as_plain(variant.train)} if variant.train else {})

@@ -1,0 +1,134 @@
+"""A first config for a table and the columns to predict, with what was seen of the data as comments beside each choice."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from cotrain.core.errors import ConfigError, unknown
+from cotrain.data.infer import ENCODED, Column, described, infer
+from cotrain.data.read import read_table
+
+SHOWN = 60
+"""So many columns are listed in the comments; the rest is counted."""
+
+SMALL = 5000
+"""A table with fewer rows gets smaller batches, a smaller network and more epochs."""
+
+_PLAIN = re.compile(r"[A-Za-z_](?:[\w .-]*\w)?", re.ASCII)
+_RESERVED = {"true", "false", "null", "~", "yes", "no", "on", "off"}
+
+
+def quoted(text: str) -> str:
+    """A text as YAML: plain where that is safe, else in quotes.
+
+    >>> quoted("worst radius"), quoted("a: b"), quoted("null")
+    ('worst radius', '"a: b"', '"null"')
+    """
+    plain = _PLAIN.fullmatch(text) and text.lower() not in _RESERVED
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Path = ".") -> str:
+    """YAML text of a config that `cotrain check` and `cotrain train` take as it is.
+
+    path: a table or a glob. targets: columns to predict. beside: the folder the config will lie in; its `data.path` is relative to it.
+    Raises ConfigError for a target that is no column or cannot be predicted, naming each; DataError for a table that cannot be read.
+    """
+    table = read_table(str(path))
+    frame = table.frame
+    if not targets:
+        raise ConfigError(
+            f"expected at least one column to predict, got none; name some with --target: {_listed(frame.columns)}"
+        )
+    problems = [unknown("target", name, frame.columns) for name in targets if name not in frame.columns]
+    problems += [
+        f"target '{name}' is given twice; give it once" for name in sorted({n for n in targets if targets.count(n) > 1})
+    ]
+    if problems:
+        raise ConfigError("; ".join(problems))
+    columns = infer(frame)
+    kinds = {name: _task_kind(columns[name]) for name in targets}
+    refused = [_refusal(columns[name]) for name, kind in kinds.items() if kind is None]
+    if refused:
+        raise ConfigError("; ".join(refused))
+    small = frame.height < SMALL
+    said = described([columns[name] for name in frame.columns if name not in targets])
+    more = [f"... and {len(said) - SHOWN} more columns"] if len(said) > SHOWN else []
+    unused = [column.name for column in columns.values() if column.kind not in ENCODED and column.name not in targets]
+    where = os.path.relpath(path, beside)
+    return "\n".join(
+        [
+            f"# {frame.height:,} rows, {frame.width} columns. What each input column is taken for:",
+            *(f"#   {line}" for line in [*said[:SHOWN], *more]),
+            "# Say otherwise under data:, for example kinds: {zip: category}.",
+            "",
+            "data:",
+            f"  path: {quoted(where)}",
+            f"  split: {{method: {_method(kinds)}, fractions: [0.7, 0.1, 0.2]}}   # train, valid, test",
+            *_split_hint(columns, targets),
+            'inputs: ["*"]                 # every column that is no target; ["*", "-zip"] leaves one out'
+            + (f". Not read: {_listed(unused, 6)}" if unused else ""),
+            "tasks:",
+            *(f"  {quoted(name)}: {kind}   # {_seen(frame[name], kind)}" for name, kind in kinds.items()),
+            f"encoder: {{name: mlp, widths: {[64, 64] if small else [256, 256]}, dropout: 0.1}}",
+            "sharing: hard                 # one trunk for all tasks; `cotrain methods sharing` lists others",
+            "balance: sum                  # equal weights; `cotrain methods balance` lists others",
+            f"train: {{epochs: {100 if small else 30}, batch_size: {64 if small else 512}, "
+            f"optimizer: {{name: adamw, lr: 0.002}}, early_stopping: {{patience: {10 if small else 5}}}}}",
+            "seed: 0",
+            "",
+        ]
+    )
+
+
+def _task_kind(column: Column) -> str | None:
+    return {"number": "regression", "binary": "binary", "category": "multiclass"}.get(column.kind)
+
+
+def _refusal(column: Column) -> str:
+    return (
+        f"target '{column.name}' looks like {column.kind} ({column.why}), which no task predicts; "
+        "choose another column, or write the config by hand"
+    )
+
+
+def _method(kinds: Mapping[str, str | None]) -> str:
+    return "random" if set(kinds.values()) <= {"regression"} else "stratified"
+
+
+def _split_hint(columns: Mapping[str, Column], targets: Sequence[str]) -> list[str]:
+    """Other splits that the columns suggest, as comments."""
+    dates = [column.name for column in columns.values() if column.kind == "date" and column.name not in targets]
+    if not dates:
+        return []
+    return [
+        f"  # split: {{method: time, by: {quoted(dates[0])}}}   # where the future is to be predicted from the past"
+    ]
+
+
+def _seen(series: pl.Series, kind: str | None) -> str:
+    """What the cells of a target look like, in a few words."""
+    missing = f", {series.null_count():,} missing" if series.null_count() else ""
+    held = series.drop_nulls()
+    if kind == "regression":
+        numbers = held.cast(pl.Float64, strict=False).drop_nulls()
+        low, middle, high = (numbers.quantile(share) for share in (0.0, 0.5, 1.0))
+        return f"{low:.4g} to {high:.4g}, median {middle:.4g}{missing}"
+    counts = held.cast(pl.String).value_counts(sort=True)
+    shown = [f"{_inline(label)} {count:,}" for label, count in counts.head(4).iter_rows()]
+    rest = f" and {counts.height - 4} more" if counts.height > 4 else ""
+    return f"{', '.join(shown)}{rest}{missing}"
+
+
+def _inline(text: str) -> str:
+    return " ".join(text.split())[:30]
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

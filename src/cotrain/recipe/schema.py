@@ -1,0 +1,177 @@
+"""The JSON schema of the config, made from the same classes that judge it, for editors that complete and check YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.errors import PydanticUserError
+
+from cotrain.balance.gallery import BALANCERS
+from cotrain.core.gallery import Gallery
+from cotrain.data.infer import ENCODED
+from cotrain.data.settings import DataSettings
+from cotrain.encoders.gallery import ENCODERS
+from cotrain.heads.gallery import HEADS
+from cotrain.recipe.balance_settings import EngineSettings
+from cotrain.recipe.config import LATER
+from cotrain.recipe.reader import public_settings
+from cotrain.recipe.targets import LATER as TASK_LATER
+from cotrain.sharing.gallery import SHARINGS
+from cotrain.tasks.gallery import TASKS
+from cotrain.training.settings import TrainSettings
+
+Schema = dict[str, Any]
+
+_WORDS: Schema = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+_OWN: Schema = {"type": "string", "pattern": ":", "description": "a class of your own: package.module:Class"}
+_SEARCH: Schema = {
+    "type": "object",
+    "description": "a value that `cotrain tune` chooses",
+    "properties": {
+        "search": {
+            "type": "object",
+            "properties": {
+                "low": {"type": "number"},
+                "high": {"type": "number"},
+                "log": {"type": "boolean"},
+                "choice": {"type": "array"},
+            },
+        }
+    },
+    "required": ["search"],
+    "additionalProperties": False,
+}
+
+
+def config_schema() -> Schema:
+    """The schema, draft 2020-12.
+
+    >>> schema = config_schema()
+    >>> schema["required"], schema["properties"]["seed"]["anyOf"][0]
+    (['data', 'tasks'], {'type': 'integer', 'minimum': 0})
+    """
+    sharing, balance = _choice(SHARINGS), _choice(BALANCERS, {"engine": section(EngineSettings, word="mode")})
+    encoder, train = _choice(ENCODERS), section(TrainSettings)
+    varied = {"encoder": encoder, "sharing": sharing, "balance": balance, "train": train}
+    properties: Schema = {
+        "name": {"type": "string", "pattern": r"^\w[\w.-]*$", "description": "of the run, and of its folder"},
+        "data": {
+            "anyOf": [section(DataSettings, word="path"), {"type": "string", "description": "the path of a table"}]
+        },
+        "inputs": _inputs(encoder),
+        "tasks": {"type": "object", "minProperties": 1, "additionalProperties": _task()},
+        "encoder": encoder,
+        "sharing": sharing,
+        "balance": balance,
+        "train": train,
+        "seed": _open({"type": "integer", "minimum": 0}),
+        "compare": _object(
+            {
+                "seeds": {
+                    "anyOf": [
+                        {"type": "integer", "minimum": 1},
+                        {"type": "array", "items": {"type": "integer"}, "minItems": 1},
+                    ]
+                },
+                "single": {"type": "boolean"},
+                "boosting": {"type": "boolean"},
+                "variants": {"type": "object", "additionalProperties": _object(varied)},
+            }
+        ),
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "cotrain config",
+        "description": f"Kept for what comes: {', '.join(LATER)}.",
+        **_object(properties),
+        "required": ["data", "tasks"],
+        "$defs": {"search": _SEARCH},
+    }
+
+
+def section(cls: type, *, word: str = "name") -> Schema:
+    """A dataclass as an object of its fields; where it has a field called `word`, a bare word stands for it."""
+    hints = typing.get_type_hints(cls)
+    properties: Schema = {}
+    for part in dataclasses.fields(cls):
+        if part.init:
+            properties[part.name] = _value(hints[part.name]) | _default(part.default)
+    made = _object(properties) | {"description": (inspect.getdoc(cls) or "").split("\n")[0]}
+    if word not in properties:
+        return made
+    bare = {key: value for key, value in properties[word].items() if key != "default"}
+    return {"anyOf": [made, bare]}
+
+
+def _value(annotation: Any) -> Schema:
+    """One setting: its type, a section where it is a dataclass, or a search."""
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    sections = [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+    if sections:
+        null: list[Schema] = [{"type": "null"}] if type(None) in kinds else []
+        return {"anyOf": [*map(section, sections), *null, {"$ref": "#/$defs/search"}]}
+    try:
+        schema = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).json_schema()
+    except (PydanticUserError, TypeError):
+        return {}
+    return _open({key: value for key, value in schema.items() if key != "title"})
+
+
+def _choice(gallery: Gallery, beside: Mapping[str, Schema] | None = None) -> Schema:
+    """A method: its bare name, its name with settings, or a class of one's own."""
+    methods: list[Schema] = []
+    for name, cls in gallery.items():
+        settings = {
+            key: _value(setting.annotation) | _default(setting.default) for key, setting in public_settings(cls).items()
+        }
+        one = _object({"name": {"const": name}, **settings, **(beside or {})})
+        methods.append(one | {"required": ["name"], "description": (inspect.getdoc(cls) or "").split("\n")[0]})
+    own: Schema = {"type": "object", "properties": {"name": _OWN, **(beside or {})}, "required": ["name"]}
+    return {"anyOf": [{"enum": list(gallery)}, *methods, _OWN, own, {"$ref": "#/$defs/search"}]}
+
+
+def _inputs(encoder: Schema) -> Schema:
+    kind = {"type": "string", "pattern": rf"^({'|'.join(ENCODED)})(\(.*\))?$"}
+    columns = {"anyOf": [{"type": "string"}, _WORDS]}
+    named = {"anyOf": [columns, _object({"columns": columns, "kind": kind, "encoder": encoder})]}
+    return {"anyOf": [columns, {"type": "object", "minProperties": 1, "additionalProperties": named}]}
+
+
+def _task() -> Schema:
+    shared = {"column": {"type": "string"}, "columns": _WORDS, "head": _choice(HEADS)}
+    kinds: list[Schema] = []
+    for name, cls in TASKS.items():
+        settings = {
+            key: _value(setting.annotation) | _default(setting.default)
+            for key, setting in public_settings(cls).items()
+            if key not in (*shared, *TASK_LATER, "loss")
+        }
+        if losses := getattr(cls, "losses", None):
+            settings["loss"] = {"enum": list(losses)}
+        if metrics := getattr(cls, "metric_names", None):
+            settings["metric"] = _open({"enum": list(metrics)})
+        kinds.append(_object({"kind": {"const": name}, **shared, **settings}) | {"required": ["kind"]})
+    own: Schema = {"type": "object", "properties": {"kind": _OWN, **shared}, "required": ["kind"]}
+    return {"anyOf": [{"enum": list(TASKS)}, *kinds, _OWN, own]}
+
+
+def _object(properties: Mapping[str, Any]) -> Schema:
+    return {"type": "object", "properties": dict(properties), "additionalProperties": False}
+
+
+def _open(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"$ref": "#/$defs/search"}]}
+
+
+def _default(value: Any) -> Schema:
+    if isinstance(value, str | int | float | bool):
+        return {"default": value}
+    if isinstance(value, tuple) and all(isinstance(item, str | int | float) for item in value):
+        return {"default": list(value)}
+    return {}

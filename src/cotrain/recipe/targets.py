@@ -1,0 +1,132 @@
+"""The `tasks:` of a config: what is to be predicted, each from its column or columns.
+
+`income: {column: income, kind: binary}`; a bare word is {kind: word, column: <the key>}. The other keys are the settings of the
+task's kind, checked against its constructor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cotrain.core.errors import unknown
+from cotrain.core.spec import Task
+from cotrain.heads.gallery import HEADS
+from cotrain.recipe.problems import Keys
+from cotrain.recipe.reader import Choice, Reader, public_settings
+from cotrain.recipe.values import shown
+from cotrain.tasks.gallery import TASKS
+
+BESIDE = ("kind", "column", "columns", "head")
+"""Keys of a task that are no settings of its kind alone."""
+
+LATER = ("inputs", "source")
+"""Keys of a task that are kept for what comes."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing to predict. `settings`: of its kind, but for columns and head; `made`: the task where Python code handed one in."""
+
+    name: str
+    kind: str
+    columns: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    head: Choice | None = None
+    made: Task | None = None
+
+
+def read_tasks(reader: Reader, tree: Any, keys: Keys) -> dict[str, Target]:
+    """{name: target} from a mapping of names to kinds or settings, or from a list of tasks made in Python."""
+    if isinstance(tree, list | tuple) and tree and all(isinstance(part, Task) for part in tree):
+        tree = {part.name: part for part in tree}
+    example = "tasks: {income: binary, age: regression}"
+    given = reader.mapping(tree, keys, "a mapping from each task's name to its kind", example)
+    if given is not None and not given:
+        reader.found(keys, f"expected at least one task, got none; write for example `{example}`")
+    targets = {name: _target(reader, name, part, (*keys, name)) for name, part in (given or {}).items()}
+    return {name: target for name, target in targets.items() if target is not None}
+
+
+def _target(reader: Reader, name: str, tree: Any, keys: Keys) -> Target | None:
+    if isinstance(tree, Task):
+        return Target(name, tree.kind, tuple(tree.codec.columns), made=tree)
+    if isinstance(tree, Target):
+        return tree
+    word = isinstance(tree, str)
+    given = (
+        {"kind": tree}
+        if word
+        else reader.mapping(tree, keys, "the kind of the task, or a mapping", f"{name}: {{kind: binary}}")
+    )
+    if given is None:
+        return None
+    kinds = ", ".join(sorted(TASKS))
+    if "kind" not in given:
+        slip = next((key for key in ("type", "task") if key in given), None)
+        hint = f"write `kind:` in place of `{slip}:`" if slip else f"add `kind:` with one of: {kinds}"
+        reader.found(
+            (*keys, slip) if slip else (*keys, "kind"),
+            f"expected the kind of the task, got nothing; {hint}",
+            at_key=True,
+        )
+        return None
+    kind = given["kind"]
+    if isinstance(kind, list | Mapping) or kind is None:
+        reader.found((*keys, "kind"), f"expected the kind of the task, got {shown(kind)}; write one of: {kinds}")
+        return None
+    before = len(reader.problems)
+    columns = _columns(reader, name, given, keys)
+    head = reader.choice(HEADS, given["head"], (*keys, "head")) if given.get("head") is not None else None
+    cls = reader.named(TASKS, kind, keys if word else (*keys, "kind"))
+    for key in LATER:
+        if key in given:
+            reader.found(
+                (*keys, key),
+                f"'{key}' of a task comes later; for now every task reads all inputs of one source. Take it out",
+                at_key=True,
+            )
+    if cls is None:
+        return None
+    settings = {key: value for key, value in given.items() if key not in (*BESIDE, *LATER, "loss")}
+    checked = reader.settings(TASKS.what, kind, cls, settings, keys, also=(*BESIDE, "loss"), without=LATER) or {}
+    losses: Mapping[str, Any] = getattr(cls, "losses", {})
+    if isinstance(given.get("loss"), str) and given["loss"] not in losses:
+        reader.found((*keys, "loss"), unknown(f"loss of a task of kind '{kind}'", given["loss"], sorted(losses)))
+    if "loss" in given:
+        checked["loss"] = given["loss"]
+    reader.made(lambda sound: _made(cls, name, columns, sound), keys, reader.sound(checked, keys))
+    return Target(name, kind, columns, checked, head) if len(reader.problems) == before else None
+
+
+def _made(cls: type, name: str, columns: tuple[str, ...], settings: Mapping[str, Any]) -> object:
+    """The task itself, made only to hear what its constructor thinks of the settings."""
+    losses: Mapping[str, Any] = getattr(cls, "losses", {})
+    given = {
+        key: losses.get(value, value) if key == "loss" and isinstance(value, str) else value
+        for key, value in settings.items()
+    }
+    if "columns" in public_settings(cls):
+        given["columns"] = columns
+    return cls(name, **given)
+
+
+def _columns(reader: Reader, name: str, given: Mapping[str, Any], keys: Keys) -> tuple[str, ...]:
+    """The columns of a task: `column: a`, `columns: [a, b]`, or the task's own name."""
+    if "column" in given and "columns" in given:
+        reader.found(
+            (*keys, "columns"), "expected either `column` or `columns`, got both; keep one of them", at_key=True
+        )
+        return ()
+    key = "columns" if "columns" in given else "column"
+    tree = given.get(key, name)
+    if isinstance(tree, str | int) and not isinstance(tree, bool):
+        return (str(tree),)
+    if key == "column" and isinstance(tree, list | tuple):
+        reader.found((*keys, key), f"expected the name of one column, got {shown(tree)}; write `columns:` for several")
+        return ()
+    value = reader.value(Sequence[str], tree, (*keys, key))
+    if isinstance(tree, list | tuple) and not tree:
+        reader.found((*keys, key), "expected at least one column, got an empty list; name the column to predict")
+    return tuple(value) if isinstance(value, list | tuple) else ()
