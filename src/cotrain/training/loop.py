@@ -10,7 +10,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from cotrain.balance.engine import Engine
-from cotrain.balance.gallery import DEFAULT
+from cotrain.balance.gallery import BALANCERS
 from cotrain.balance.protocol import Balancer
 from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.fields import Batch
@@ -33,7 +33,7 @@ from cotrain.training.watch import Plan, Silent, Watcher
 class Trainer:
     """Trains a model on batches.
 
-    model: built, or built from the first batch it meets. balancer: a method (plain sum without one); or engine: one ready to use.
+    model: built, or built from the first batch it meets. balancer: a method (the first of the gallery, the plain sum, without one); or engine: one ready to use.
     train: settings, or the mapping of their keys. folder: where log.jsonl and checkpoint/ are written; nothing is without it.
     seed: of initial values (of a model not yet built), dropout and shuffling. watcher: is told of progress. fabric: a Fabric of your
     own, launched already (its device and precision then win over those of `train`).
@@ -64,7 +64,7 @@ class Trainer:
         if balancer is not None and engine is not None:
             raise ConfigError("a trainer takes balancer= or engine=, got both; give the balancer to the engine")
         self.model, self.settings = model, settings_from(train)
-        self.engine = engine or Engine(balancer=balancer or DEFAULT())
+        self.engine = engine or Engine(balancer=balancer or next(iter(BALANCERS.values()))())
         self.folder = None if folder is None else Path(folder)
         self.seed, self.watcher = seed, watcher or Silent()
         self.place = Place(self.settings, fabric)
