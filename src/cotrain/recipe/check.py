@@ -1,0 +1,93 @@
+"""Everything that can be known before training: problems of config and data, warnings, and the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cotrain.core.errors import ConfigError, DataError, TrainingError
+from cotrain.core.randomness import untouched
+from cotrain.recipe.build import build_engine, build_model
+from cotrain.recipe.config import Config
+from cotrain.recipe.problems import ConfigProblems, Problem
+from cotrain.recipe.rows import Rows, load_rows
+from cotrain.training.cost import cost
+
+
+@dataclass(frozen=True)
+class Check:
+    """problems: what makes training impossible. warnings: what looks wrong. plan: what would be trained, on which rows, at what cost."""
+
+    problems: Sequence[Problem] = ()
+    warnings: Sequence[str] = ()
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check(config: Config) -> Check:
+    """Read, clean, split and encode the data, build the network, and say what was found; nothing is trained and nothing kept."""
+    try:
+        rows = load_rows(config)
+    except ConfigProblems as error:
+        return Check(error.problems)
+    except (ConfigError, DataError) as error:
+        return Check([config.problem(("data",), str(error))])
+    try:
+        with untouched():
+            plan = _plan(config, rows)
+    except ConfigProblems as error:
+        return Check(error.problems, rows.report["warnings"])
+    except (ConfigError, TrainingError) as error:
+        return Check([config.problem((_culprit(str(error)),), str(error))], rows.report["warnings"])
+    return Check((), rows.report["warnings"], plan)
+
+
+def _culprit(message: str) -> str:
+    """Which key of the config a message of a network's part speaks of."""
+    return next(
+        (key for key in ("sharing", "encoder", "balance") if key in message),
+        "sharing" if "mmoe" in message else "encoder",
+    )
+
+
+def _plan(config: Config, rows: Rows) -> dict[str, Any]:
+    example = rows.data.batch(rows.data.rows("train")[:64])
+    model = build_model(config, list(rows.tasks)).build({rows.data.source: rows.specs}, example.inputs)
+    build_engine(model, config.balance, config.seed)
+    structure, costs = model.structure(), cost(model, example)
+    report = rows.report
+    train = report["splits"].get("train", 0)
+    settings = config.train
+    loops = {"layers that stay loops": structure["loops"]} if structure["loops"] else {}
+    return {
+        "columns": [
+            {"column": one["name"], "role": one["role"], "kind": one["kind"], "why": one["why"]}
+            for one in report["columns"]
+        ],
+        "tasks": [
+            {
+                "task": name,
+                "kind": one["kind"],
+                "column": one["columns"],
+                "judged by": one["primary"],
+                "outputs": one["outputs"],
+            }
+            for name, one in structure["tasks"].items()
+        ],
+        "rows": {"read": report["rows"], **report["splits"], "split": report["method"]},
+        "network": {
+            "encoder": config.encoder.name,
+            "sharing": config.sharing.name,
+            "balance": config.balance.name,
+            "parameters": structure["parameters"]["total"],
+            "of these shared": structure["parameters"]["shared"],
+            "FLOPs a row": costs["flops_per_row"],
+            **loops,
+        },
+        "training": {
+            "epochs at most": settings.epochs,
+            "steps an epoch": -(-train // (settings.batch_size * settings.accumulate)),
+            "batch": settings.batch_size,
+            "optimiser": f"{settings.optimizer.name}, lr {settings.optimizer.lr:g}",
+        },
+    }

@@ -1,0 +1,312 @@
+"""Did sharing help? Single-task networks, joint ones and boosted trees side by side, over several seeds.
+
+Every network has the same trunk, rows, budget and stopping; single-task networks differ in having one head. Variants are paired by
+seed and by test row. The test rows are scored once a training, and nothing is chosen by them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cotrain.core.errors import UnsupportedError
+from cotrain.core.spec import Task
+from cotrain.core.state import plain, write_json
+from cotrain.recipe.balance_settings import Balance
+from cotrain.recipe.config import Config
+from cotrain.recipe.folder import new_folder, write_environment, write_text
+from cotrain.recipe.network import for_tasks, train_network, whole
+from cotrain.recipe.parts import Part, Parts
+from cotrain.recipe.reader import Choice
+from cotrain.recipe.rows import Rows, load_rows
+from cotrain.tasks.reweighted import errors_under
+from cotrain.tasks.scores import Array, error_of
+from cotrain.training.baseline import Baseline, constants
+from cotrain.training.boosting import boosted_output
+from cotrain.training.evaluate import Gathered, gather, scores
+from cotrain.training.gain import Gain, delta_m, gain, row_weights, verdict
+
+SINGLE, BOOSTING, CONSTANT = "single-task", "boosting", "constant"
+Say = Callable[[str], None]
+
+
+def compare(
+    config: Config, *, folder: Path | str | None = None, progress: Say | None = None, resume: bool = False
+) -> Path:
+    """Train and score every variant over the config's seeds; the folder that holds compare.json.
+
+    folder: the one to make, or runs/<name>-compare. resume: go on in that folder; what was trained there is not trained again.
+    Raises ConfigError or DataError for mistakes, RunError if the folder is in use.
+    """
+    say = progress or (lambda text: None)
+    rows = load_rows(config)
+    path = Path(folder) if resume and folder is not None else new_folder(f"{config.name}-compare", folder)
+    path.mkdir(parents=True, exist_ok=True)
+    write_text(path / "config.yaml", config.to_yaml())
+    write_json(path / "data.json", rows.report)
+    started = time.monotonic()
+    parts = Parts(path / "parts", rows)
+    variants = _variants(config)
+    for seed in config.compare.seeds:
+        for name, train in variants.items():
+            if parts.has(name, seed):
+                continue
+            say(f"seed {seed}: {name}")
+            found = train(rows, seed)
+            if isinstance(found, str):
+                say(f"  left out: {found}")
+                parts.leave_out(name, found)
+            else:
+                parts.add(name, seed, found)
+    document = outcome(config, rows, parts, list(variants))
+    write_json(path / "compare.json", document)
+    write_environment(path, "cpu" if config.train.device == "auto" else config.train.device, time.monotonic() - started)
+    return path
+
+
+Train = Callable[[Rows, int], Part | str]
+
+
+def _variants(config: Config) -> dict[str, Train]:
+    """{name: how to train it for one seed}, in the order of the table."""
+    variants: dict[str, Train] = {}
+    if config.compare.single:
+        variants[SINGLE] = lambda rows, seed: _single(config, rows, seed)
+    variants[_joint_name(config)] = lambda rows, seed: _joint(config, rows, seed)
+    for name in config.compare.variants:
+        varied = config.variant(name)
+        variants[name] = lambda rows, seed, varied=varied: _joint(varied, rows, seed)  # type: ignore[misc]
+    if config.compare.boosting:
+        variants[BOOSTING] = _boosting
+    return variants
+
+
+def _joint_name(config: Config) -> str:
+    balance = "" if config.balance.name == "sum" else f", {config.balance.name}"
+    return f"joint ({config.sharing.name}{balance})"
+
+
+def _joint(config: Config, rows: Rows, seed: int) -> Part:
+    done = train_network(config, rows.data, rows.specs, rows.tasks, seed=seed)
+    return Part(gather_test(done.model, rows), _costs([done.cost]), _conflict(done.history.records))
+
+
+def _single(config: Config, rows: Rows, seed: int) -> Part:
+    alone = dataclasses.replace(config, sharing=Choice("hard"), balance=Balance("sum"))
+    found: dict[str, Gathered] = {}
+    costs = []
+    for task in rows.tasks:
+        done = train_network(alone, rows.data, rows.specs, [task], seed=seed)
+        found |= gather_test(done.model, rows)
+        costs.append(done.cost)
+    return Part(found, _costs(costs), None)
+
+
+def _boosting(rows: Rows, seed: int) -> Part | str:
+    found: dict[str, Gathered] = {}
+    began = time.monotonic()
+    for task in rows.tasks:
+        data = for_tasks(rows.data, [task])
+        train, valid, test = (whole(data, split) for split in ("train", "valid", "test"))
+        if train is None or test is None:
+            continue
+        try:
+            output = boosted_output(task, train, valid, test, rows.specs, seed)
+        except UnsupportedError as error:
+            return str(error)
+        found[task.name] = Gathered(output, test.targets[task.name], test.weight)
+    return Part(found, {"seconds": time.monotonic() - began}, None)
+
+
+def gather_test(model: Any, rows: Rows) -> dict[str, Gathered]:
+    """{task: outputs on its labelled test rows}, so that every variant is scored on the same rows."""
+    found: dict[str, Gathered] = {}
+    for name, task in model.tasks.items():
+        data = for_tasks(rows.data, [task])
+        if len(data.rows("test")):
+            found |= {name: gather(model, lambda epoch, data=data: data.batches("test", 4096))[name]}  # type: ignore[misc]
+    return found
+
+
+def _costs(costs: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Of several networks together: what adds up is added, the peak memory is the largest."""
+
+    def total(key: str) -> float | None:
+        values = [cost[key] for cost in costs]
+        return (
+            None
+            if any(value is None for value in values)
+            else float(sum(value for value in values if value is not None))
+        )
+
+    peaks = [cost["peak_memory_mib"] for cost in costs if cost["peak_memory_mib"] is not None]
+    return {
+        "parameters": total("parameters"),
+        "flops_per_row": total("flops_per_row"),
+        "seconds": total("train_seconds"),
+        "peak_memory_mib": max(peaks, default=None),
+    }
+
+
+def _conflict(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Mean gradient cosine of every pair, and the largest ratio of gradient norms, over the epochs that measured them."""
+    cosines = [record["cosines"] for record in records if record.get("cosines")]
+    norms = [record["norms"] for record in records if record.get("norms")]
+    if not cosines:
+        return None
+    ratios = [max(one.values()) / max(min(one.values()), 1e-300) for one in norms if one]
+    return {
+        "cosine": {pair: float(np.mean([one[pair] for one in cosines if pair in one])) for pair in cosines[0]},
+        "norm_ratio": float(np.mean(ratios)) if ratios else None,
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------- the outcome
+
+
+def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> dict[str, Any]:
+    """compare.json: scores of every variant and seed, gains with their intervals, verdict."""
+    tasks = {task.name: task for task in rows.tasks}
+    seeds = list(config.compare.seeds)
+    names = [name for name in names if parts.complete(name, seeds)]
+    judged = {name: Judged(tasks, [parts.get(name, seed) for seed in seeds]) for name in names}
+    base = constants(tasks, [[batch]]) if (batch := whole(rows.data, "train")) is not None else Baseline()
+    fixed = _constant_scores(base, tasks, judged)
+    gains = _gains(judged, tasks) if SINGLE in judged else {}
+    joint = _joint_name(config)
+    document = {
+        "format": 1,
+        "seeds": seeds,
+        "tasks": {
+            name: {
+                "kind": task.kind,
+                "primary": task.metrics.primary,
+                "higher_is_better": task.metrics.higher_is_better(task.metrics.primary),
+            }
+            for name, task in tasks.items()
+        },
+        "variants": [
+            {
+                "name": name,
+                "kind": _kind(name),
+                "scores": one.primary,
+                "all_scores": one.scores,
+                "cost": parts.cost(name, seeds),
+            }
+            for name, one in judged.items()
+        ]
+        + [
+            {
+                "name": CONSTANT,
+                "kind": "constant",
+                "scores": {name: [value] for name, value in fixed.items()},
+                "cost": None,
+            }
+        ],
+        "gains": [
+            {
+                "variant": variant,
+                "task": task,
+                "gain": one.value,
+                "low": one.low,
+                "high": one.high,
+                "per_seed": list(one.per_seed),
+            }
+            for variant, by_task in gains.items()
+            for task, one in by_task.items()
+        ],
+        "delta_m": {name: _delta_m(judged[name], judged[SINGLE], tasks) for name in gains},
+        "harmed": {name: [task for task, one in by_task.items() if one.harmed] for name, by_task in gains.items()},
+        "worst": {name: min(by_task, key=lambda task: by_task[task].value) for name, by_task in gains.items()},
+        "left_out": parts.left_out,
+        "conflict": parts.get(joint, seeds[0]).conflict if joint in judged else None,
+        "verdict": "",
+    }
+    if joint in gains:
+        beaten = [task for task in gains[joint] if _beaten(tasks[task], fixed, [judged[joint], judged[SINGLE]])]
+        document["verdict"] = verdict(joint, gains[joint], len(seeds), beaten)
+    else:
+        document["verdict"] = "There is nothing to compare with: single-task networks were left out."
+    found: dict[str, Any] = plain(document)
+    return found
+
+
+class Judged:
+    """The scores of one variant over all seeds. scores {task: [{metric: value} per seed]}, primary {task: [value per seed]}."""
+
+    def __init__(self, tasks: Mapping[str, Task], parts: Sequence[Part]) -> None:
+        self.parts = parts
+        per_seed = [scores(tasks, part.outputs) for part in parts]
+        self.scores = {name: [one[name] for one in per_seed] for name in tasks if all(name in one for one in per_seed)}
+        self.primary = {
+            name: [one[tasks[name].metrics.primary] for one in found] for name, found in self.scores.items()
+        }
+
+    def errors(self, task: Task) -> list[float]:
+        """Primary error, one a seed."""
+        return [error_of(task.metrics.primary, value) for value in self.primary[task.name]]
+
+    def resampled(self, task: Task, counts: Array) -> list[Array]:
+        """Primary error under every resampling of the test rows, one array a seed."""
+        found = [part.outputs[task.name] for part in self.parts]
+        return [errors_under(task, one.output, one.target, one.weight, counts) for one in found]
+
+
+def _gains(judged: Mapping[str, Judged], tasks: Mapping[str, Task]) -> dict[str, dict[str, Gain]]:
+    """{variant: {task: gain over single-task}}; all variants and seeds meet the same resampled rows."""
+    single = judged[SINGLE]
+    gains: dict[str, dict[str, Gain]] = {name: {} for name in judged if name != SINGLE}
+    for task in tasks.values():
+        if task.name not in single.primary or any(math.isnan(value) for value in single.primary[task.name]):
+            continue
+        rows = len(single.parts[0].outputs[task.name].target)
+        counts = row_weights(rows, np.random.default_rng(0))
+        alone, alone_rows = single.errors(task), single.resampled(task, counts)
+        for name in gains:
+            if task.name in judged[name].primary:
+                shared_rows = judged[name].resampled(task, counts)
+                gains[name][task.name] = gain(judged[name].errors(task), alone, shared_rows, alone_rows)
+    return {name: by_task for name, by_task in gains.items() if by_task}
+
+
+def _constant_scores(base: Baseline, tasks: Mapping[str, Task], judged: Mapping[str, Judged]) -> dict[str, float]:
+    """{task: primary metric of the best constant prediction on the test rows}."""
+    if not judged:
+        return {}
+    outputs = next(iter(judged.values())).parts[0].outputs
+    found = base.scores(tasks, outputs)
+    return {name: one[tasks[name].metrics.primary] for name, one in found.items()}
+
+
+def _beaten(task: Task, fixed: Mapping[str, float], networks: Sequence[Judged]) -> bool:
+    """Whether the constant is at least as good, on average over seeds, as every network."""
+    if task.name not in fixed or math.isnan(fixed[task.name]):
+        return False
+    metric = task.metrics.primary
+    errors = [float(np.mean([error_of(metric, value) for value in one.primary[task.name]])) for one in networks]
+    return all(error >= error_of(metric, fixed[task.name]) for error in errors)
+
+
+def _delta_m(joint: Judged, single: Judged, tasks: Mapping[str, Task]) -> dict[str, float]:
+    """Mean over seeds of delta_m (per cent, higher is better), with the spread over seeds."""
+    common = [name for name in joint.primary if name in single.primary]
+    higher = {name: tasks[name].metrics.higher_is_better(tasks[name].metrics.primary) for name in common}
+    values = [
+        delta_m(
+            {name: joint.primary[name][index] for name in common},
+            {name: single.primary[name][index] for name in common},
+            higher,
+        )
+        for index in range(len(joint.parts))
+    ]
+    return {"value": float(np.mean(values)), "low": float(np.min(values)), "high": float(np.max(values))}
+
+
+def _kind(name: str) -> str:
+    return {SINGLE: "single", BOOSTING: "boosting"}.get(name, "joint")

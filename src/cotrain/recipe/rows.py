@@ -1,0 +1,132 @@
+"""From a config to ready rows: read, cleaned, split, encoded, and tasks whose codecs are fitted on the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotrain.core.errors import ConfigError, DataError
+from cotrain.core.spec import FieldSpec, Task
+from cotrain.data.encode import TableEncoder
+from cotrain.data.prepare import prepare
+from cotrain.data.read import Table, read_table
+from cotrain.data.sample import EncodedData
+from cotrain.recipe.build import build_task, build_tasks
+from cotrain.recipe.config import Config
+from cotrain.recipe.inputs import assign
+from cotrain.recipe.problems import ConfigProblems, Keys, Problem
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Ready rows: data split by split, the encoder of the inputs, tasks with fitted codecs, and the report (data.json)."""
+
+    data: EncodedData
+    encoder: TableEncoder
+    tasks: list[Task]
+    report: dict[str, Any]
+
+    @property
+    def specs(self) -> Mapping[str, FieldSpec]:
+        """What a network may know of the inputs."""
+        return self.encoder.specs
+
+
+def load_rows(config: Config) -> Rows:
+    """The rows a config names. Raises ConfigError for columns that are not there, with their lines; DataError for wrong cells."""
+    settings = config.data
+    table = read_rows(config)
+    inputs, kinds, problems = input_columns(config, table.frame.columns)
+    if problems:
+        raise ConfigProblems(config.origin.ordered(problems), config.origin.file or "the config")
+    try:
+        prepared = prepare(
+            table,
+            targets={task.name: task.codec for task in build_tasks(config)},
+            inputs=inputs,
+            kinds=kinds,
+            split=settings.split,
+            scaling=settings.scaling,
+            rare=settings.rare,
+            drop_duplicates=settings.drop_duplicates,
+            weight=settings.weight,
+            seed=config.seed,
+            cache=None if settings.cache is None or config.table is not None else Path(settings.cache),
+        )
+    except (ConfigError, DataError) as error:
+        raise placed(config, error) from error
+    tasks = [build_task(config.tasks[name], prepared.codecs[name]) for name in config.tasks]
+    return Rows(prepared.data, prepared.encoder, tasks, prepared.report)
+
+
+def read_rows(config: Config) -> Table:
+    """The config's table, not yet cleaned."""
+    return read_table(config.table if config.table is not None else config.data.path, config.data.reading)
+
+
+def input_columns(config: Config, columns: Sequence[str]) -> tuple[list[str], dict[str, str], list[Problem]]:
+    """(input columns, {column: kind} where one is told, what is wrong), targets and columns with another purpose left out."""
+    settings = config.data
+    predicted = {column: name for name, target in config.tasks.items() for column in target.columns}
+    other = [column for column in (settings.split.by, settings.weight) if column is not None]
+    problems: list[Problem] = []
+    for name, target in config.tasks.items():
+        for column in target.columns:
+            if column not in columns:
+                problems.append(config.problem(("tasks", name), no_column(column, columns)))
+    named: list[tuple[Keys, str | None]] = [(("data", "split", "by"), settings.split.by), (("data", "weight"), settings.weight)]
+    named += [(("data", "kinds", column), column) for column in settings.kinds]
+    for keys, wanted in named:
+        if wanted is not None and wanted not in columns:
+            problems.append(config.problem(keys, no_column(wanted, columns)))
+    assigned, found = assign(config.inputs, columns, [*predicted, *other])
+    problems += [config.problem(_spot(config, keys), message) for keys, message in found]
+    for name, given in config.inputs.items():
+        if given.encoder is not None:
+            problems.append(
+                config.problem(
+                    ("inputs", name, "encoder"), "an encoder for one input comes later; give one `encoder:` for all"
+                )
+            )
+    kinds = dict(settings.kinds)
+    for name, chosen in assigned.items():
+        kind = config.inputs[name].kind
+        kinds |= {column: kind for column in chosen if kind is not None and column not in kinds}
+    return [column for chosen in assigned.values() for column in chosen], kinds, problems
+
+
+def no_column(word: str, columns: Sequence[str]) -> str:
+    """The sentence for a column that is not in the table."""
+    from cotrain.core.errors import nearest
+
+    guess = nearest(word, columns)
+    hint = (
+        f"did you mean '{guess}'?"
+        if guess
+        else f"the table has: {', '.join(columns[:40])}{' ...' if len(columns) > 40 else ''}"
+    )
+    return f"there is no column '{word}' in the table; {hint}"
+
+
+def _spot(config: Config, keys: Keys) -> Keys:
+    """Where an input's columns were written: in a list, under a name, or under `columns`."""
+    written = config.origin.values
+    name, *rest = keys
+    index = rest[-1:] if rest else []
+    for spot in (("inputs", *keys), ("inputs", name, *index), ("inputs", *index), ("inputs", name)):
+        if spot in written:
+            return spot
+    return ("inputs",)
+
+
+def placed(config: Config, error: ConfigError | DataError) -> ConfigProblems | DataError:
+    """The error with the line of the task it names, if it names one and the config has lines; else as it is."""
+    if config.origin.file is None:
+        return error if isinstance(error, DataError) else ConfigProblems([Problem("", str(error))])
+    message = str(error)
+    for name, target in config.tasks.items():
+        if f"task '{name}'" in message or any(f"column '{column}'" in message for column in target.columns):
+            return ConfigProblems([config.problem(("tasks", name), message)], config.origin.file)
+    return ConfigProblems([config.problem(("data",), message)], config.origin.file)

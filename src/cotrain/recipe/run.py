@@ -1,0 +1,277 @@
+"""A run: a trained network with everything that is needed to score it, to predict with it and to store it.
+
+`fit` is the whole way from Python, `train` from a config, `load` from a folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+
+from cotrain.core.errors import DataError, RunError
+from cotrain.core.spec import Codec, Task
+from cotrain.core.state import plain, write_json
+from cotrain.data.encode import TableEncoder
+from cotrain.data.read import read_table
+from cotrain.model.compose import Model
+from cotrain.recipe.build import build_model, build_tasks
+from cotrain.recipe.config import Config, config_from_dict, load_config
+from cotrain.recipe.folder import (
+    FORMAT,
+    existing_folder,
+    new_folder,
+    newest_folder,
+    read_json,
+    write_environment,
+    write_text,
+)
+from cotrain.recipe.network import gathered, train_network
+from cotrain.recipe.predict import predict
+from cotrain.recipe.rows import Rows, load_rows
+from cotrain.training.baseline import constants
+from cotrain.training.checkpoint import read_state, write_state
+from cotrain.training.evaluate import Scores, scores
+from cotrain.training.watch import Watcher
+
+SPLITS = ("valid", "test")
+"""The splits whose scores are stored; the training split is scored on request."""
+
+
+class DataWarning(UserWarning):
+    """Something in new rows was ignored or never seen in training."""
+
+
+class Run:
+    """A trained network and what belongs to it.
+
+    folder: where it is stored, or None. config, model: what was trained. metrics: {split: {task: {metric: value}}} and costs,
+    as in metrics.json.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: Model,
+        encoder: TableEncoder,
+        documents: Mapping[str, Any],
+        *,
+        folder: Path | None,
+        rows: Rows | None = None,
+    ) -> None:
+        self.config, self.model, self.folder = config, model, folder
+        self._encoder, self._documents, self._rows = encoder, dict(documents), rows
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        return cast(Mapping[str, Any], self._documents["metrics.json"])
+
+    def evaluate(self, split: str = "test") -> Scores:
+        """{task: {metric: value}} on one of the splits of the run's own data: train, valid or test.
+
+        A loaded run reads its data again from where the config says. Raises DataError if they are not there or not the same.
+        """
+        if self._rows is None:
+            self._rows = load_rows(self.config)
+            if self._rows.encoder.to_json() != self._encoder.to_json():
+                self._rows = None
+                raise DataError(
+                    f"the data at '{self.config.data.path}' are not those this run was trained on; "
+                    "put the old ones back, or use predict for new rows"
+                )
+        data = self._rows.data
+        return scores(self.model.tasks, gathered(self.model, data, split)) if len(data.rows(split)) else {}
+
+    def predict(self, rows: Any) -> pl.DataFrame:
+        """One row of answers for every row given (a frame, a path, arrays), in the same order.
+
+        binary: the label, and `<task>_probability` of yes. multiclass: the label, its probability, one of every class. regression:
+        the number, in the target's units. Warns (DataWarning) of columns that are ignored and of labels never seen.
+        Raises DataError naming the columns the rows lack.
+        """
+        answers, notes = predict(self.model, self._encoder, read_table(rows, self.config.data.reading))
+        for note in notes:
+            warnings.warn(note, DataWarning, stacklevel=2)
+        return answers
+
+    def save(self, folder: Path | str) -> Path:
+        """Store the run in a new folder; `cotrain.load` reads it back. Raises RunError if the folder is in use."""
+        path = new_folder(self.config.name, folder)
+        self._write(path)
+        if self.folder is not None:
+            for name in ("log.jsonl", "environment.json", "compare.json"):
+                if (self.folder / name).exists():
+                    shutil.copyfile(self.folder / name, path / name)
+        return path
+
+    def _write(self, folder: Path) -> None:
+        """Every document of the run; structure.json comes last and says that the others are there."""
+        write_text(folder / "config.yaml", self.config.to_yaml())
+        codecs = {name: task.codec.to_json() for name, task in self.model.tasks.items()}
+        write_json(folder / "encoders.json", {"format": FORMAT, "inputs": self._encoder.to_json(), "targets": codecs})
+        write_state(folder / "model.safetensors", {"model": self.model.state_dict()})
+        for name, document in self._documents.items():
+            if name != "structure.json":
+                write_json(folder / name, document)
+        write_json(folder / "structure.json", self._documents["structure.json"])
+
+
+def fit(
+    data: Any,
+    *,
+    tasks: Mapping[str, Any] | Sequence[Task],
+    inputs: Any = None,
+    encoder: Any = None,
+    sharing: Any = None,
+    balance: Any = None,
+    train: Mapping[str, Any] | None = None,
+    split: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    folder: Path | str | None = None,
+    progress: Watcher | None = None,
+) -> Run:
+    """Train one network for several tasks on a frame, arrays or a path, and return the run.
+
+    The keys and their meaning are those of the config; objects are accepted wherever a name is. split: as under `data:`.
+    folder: where to store the run; without it nothing is left on disk (use `run.save`).
+
+    >>> import numpy as np
+    >>> x = np.linspace(-1, 1, 200)
+    >>> run = fit({"x": x, "big": (x > 0).astype(int), "square": x * x}, tasks={"big": "binary", "square": "regression"},
+    ...           train={"epochs": 3}, encoder={"name": "mlp", "widths": [16]})
+    >>> run.predict({"x": [0.9]}).columns
+    ['big', 'big_probability', 'square']
+    """
+    tree: dict[str, Any] = {"tasks": tasks, "seed": seed}
+    given = {"inputs": inputs, "encoder": encoder, "sharing": sharing, "balance": balance, "train": train, "name": name}
+    tree |= {key: value for key, value in given.items() if value is not None}
+    from_path = isinstance(data, (str, Path)) or (
+        isinstance(data, (list, tuple)) and all(isinstance(one, (str, Path)) for one in data)
+    )
+    about: dict[str, Any] = {"cache": None}
+    if from_path:
+        about["path"] = str(data) if isinstance(data, (str, Path)) else [str(one) for one in data]
+    if split is not None:
+        about["split"] = split
+    config = config_from_dict({**tree, "data": about}, table=None if from_path else data)
+    if folder is not None:
+        return train_config(config, folder=folder, progress=progress)
+    with tempfile.TemporaryDirectory(prefix="cotrain-") as scratch:
+        run = train_config(config, folder=Path(scratch) / "run", progress=progress)
+        run.folder = None
+        return run
+
+
+def train(
+    config: Config | Path | str,
+    *,
+    folder: Path | str | None = None,
+    resume: bool = False,
+    progress: Watcher | None = None,
+) -> Run:
+    """Train what a config describes and store it in a run folder: the one given, or a new runs/<name>.
+
+    resume: go on in that folder, or in the newest one of that name, from its last checkpoint; a finished run is returned as it is.
+    Raises ConfigError, DataError or RunError for mistakes, TrainingError if training breaks down, Interrupted after Ctrl-C.
+    """
+    config = config if isinstance(config, Config) else load_config(config)
+    return train_config(config, folder=folder, resume=resume, progress=progress)
+
+
+def train_config(
+    config: Config, *, folder: Path | str | None = None, resume: bool = False, progress: Watcher | None = None
+) -> Run:
+    """As `train`, for a config that was read already."""
+    rows = load_rows(config)
+    if resume:
+        path = newest_folder(config.name, folder)
+        _same_config(config, path)
+        if (path / "structure.json").exists():
+            return load(path)
+    else:
+        path = new_folder(config.name, folder)
+        write_text(path / "config.yaml", config.to_yaml())
+    write_json(path / "data.json", rows.report)
+    done = train_network(
+        config, rows.data, rows.specs, rows.tasks, seed=config.seed, folder=path, resume=resume, watcher=progress
+    )
+    found = {split: gathered(done.model, rows.data, split) for split in SPLITS}
+    base = constants(done.model.tasks, [[rows.data.batch(rows.data.rows("train"))]])
+    metrics = {
+        "format": FORMAT,
+        "best_epoch": done.history.best_epoch,
+        "stopped": done.history.stopped,
+        "notes": done.history.notes,
+        "skipped": done.history.skipped,
+        "splits": {split: scores(done.model.tasks, one) for split, one in found.items()},
+        "constant": base.scores(done.model.tasks, found["test"] or found["valid"]),
+        "cost": dict(done.cost),
+        "higher_is_better": {
+            name: {metric: task.metrics.higher_is_better(metric) for metric in one}
+            for split in reversed(SPLITS)
+            for name, one in scores(done.model.tasks, found[split]).items()
+            for task in [done.model.tasks[name]]
+        },
+    }
+    structure = {
+        "format": FORMAT,
+        "name": config.name,
+        **done.model.structure(),
+        "specs": {name: vars(spec) for name, spec in rows.specs.items()},
+        "encoder": config.as_dict()["encoder"],
+        "sharing": config.as_dict()["sharing"],
+        "balance": config.as_dict()["balance"],
+    }
+    write_environment(path, str(next(done.model.parameters()).device), done.history.seconds)
+    documents = {"metrics.json": plain(metrics), "structure.json": plain(structure), "data.json": plain(rows.report)}
+    run = Run(config, done.model, rows.encoder, documents, folder=path, rows=rows)
+    run._write(path)
+    return run
+
+
+def load(folder: Path | str) -> Run:
+    """The run stored in a folder: ready to predict and, where its data still lie, to be scored.
+
+    Nothing in the folder is executed: weights are safetensors, the rest is JSON and YAML; a user's own classes are imported by the
+    name the config gives them. Raises RunError if the folder holds no finished run or is damaged.
+    """
+    path = existing_folder(folder)
+    config = load_config(path / "config.yaml", files=False)
+    stored = read_json(path / "encoders.json")
+    encoder = TableEncoder.from_json(stored["inputs"])
+    plainly = build_tasks(config)
+    codecs = {
+        task.name: cast(Codec, type(task.codec).from_json(stored["targets"][task.name])) for task in cast(Any, plainly)
+    }
+    model = build_model(config, build_tasks(config, codecs))
+    if not model.built:
+        model.build({"main": encoder.specs})
+    try:
+        model.load_state_dict(read_state(path / "model.safetensors")["model"])
+    except (RuntimeError, KeyError) as error:
+        raise RunError(f"'{path / 'model.safetensors'}' does not fit the config beside it: {error}") from error
+    model.eval()
+    names = ("metrics.json", "structure.json", "data.json")
+    return Run(config, model, encoder, {name: read_json(path / name) for name in names}, folder=path)
+
+
+def _same_config(config: Config, folder: Path) -> None:
+    """Raises RunError if the folder was begun with another network, data or tasks (how long to train may change)."""
+    if not (folder / "config.yaml").exists():
+        raise RunError(
+            f"folder '{folder}' holds no config.yaml, so there is nothing to resume; leave --resume out to begin"
+        )
+    before = load_config(folder / "config.yaml", files=False).as_dict()
+    now = config.as_dict()
+    for key in ("data", "inputs", "tasks", "encoder", "sharing", "balance", "seed"):
+        if plain(before[key]) != plain(now[key]):
+            raise RunError(
+                f"folder '{folder}' was begun with another '{key}': {before[key]} there, {now[key]} now; "
+                "resume with the config it was started with, or begin a new run"
+            )
