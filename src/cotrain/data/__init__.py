@@ -1,0 +1,38 @@
+"""From a file or a frame to encoded rows: read, infer, clean, split, encode, store, draw batches. What is learnt from the data
+(scales, labels, cycles) is learnt from the training split only, kept as JSON and the same for every row that ever comes.
+
+>>> from cotrain.data import infer, read_table, split_rows
+>>> table = read_table({"age": ["31", "?", "45", "52"] * 5, "city": ["Rom", "Oslo"] * 10})
+>>> [column.kind for column in infer(table.frame).values()], table.steps[0].count
+(['number', 'binary'], 5)
+>>> {name: len(rows) for name, rows in split_rows(table.frame, seed=0).rows.items()}
+{'train': 14, 'valid': 2, 'test': 4}
+"""
+
+from cotrain.data.encode import TableEncoder
+from cotrain.data.infer import KINDS, Column, described, infer
+from cotrain.data.prepare import Prepared, prepare
+from cotrain.data.read import Table, read_given, read_table
+from cotrain.data.sample import EncodedData, several
+from cotrain.data.settings import DataSettings, ReadSettings, SplitSettings
+from cotrain.data.split import Splits, split_rows
+
+__all__ = [
+    "KINDS",
+    "Column",
+    "DataSettings",
+    "EncodedData",
+    "Prepared",
+    "ReadSettings",
+    "SplitSettings",
+    "Splits",
+    "Table",
+    "TableEncoder",
+    "described",
+    "infer",
+    "prepare",
+    "read_given",
+    "read_table",
+    "several",
+    "split_rows",
+]

@@ -1,0 +1,92 @@
+"""The account a run keeps of its data: every column with its part, and the labels of every task in every split. Plain JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+from torch import Tensor
+
+from cotrain.core.errors import DataError
+from cotrain.data.categories import CategoryEncoder
+from cotrain.data.choose import Ready
+from cotrain.data.dates import DateEncoder
+from cotrain.data.encode import ColumnEncoder, TableEncoder
+from cotrain.data.infer import Column
+from cotrain.data.leaks import FEW_CLASSES
+from cotrain.data.numbers import as_floats
+from cotrain.data.sample import EncodedData
+from cotrain.data.settings import SplitSettings
+from cotrain.data.typed import as_words
+
+
+def described_columns(
+    columns: Mapping[str, Column],
+    frame: pl.DataFrame,
+    ready: Ready,
+    encoder: TableEncoder,
+    split: SplitSettings,
+    weight: str | None,
+) -> list[dict[str, Any]]:
+    """One entry a column of the table: name, kind, why, missing, unique, role (input, target or ignored) and a note."""
+    encoders = {one.name: one for one in encoder.encoders}
+    tasks = {name: task for task, names in ready.targets.items() for name in names}
+    out = []
+    for name in frame.columns:
+        if name in columns:
+            entry = columns[name].to_json()
+        else:
+            why = (
+                "weighs the rows"
+                if name == weight
+                else "splits the rows"
+                if name == split.by
+                else "not among the inputs"
+            )
+            missing = frame[name].null_count()
+            entry = {"name": name, "kind": "ignore", "why": why, "missing": missing, "unique": None}
+        if name in tasks:
+            entry |= {"role": "target", "note": f"of task '{tasks[name]}'"}
+        elif name in encoders:
+            entry |= {"role": "input", "note": encoding_note(encoders[name])}
+        else:
+            entry |= {"role": "ignored", "note": ""}
+        out.append(entry)
+    return out
+
+
+def encoding_note(one: ColumnEncoder) -> str:
+    """How a column was encoded, in a few words."""
+    if isinstance(one, CategoryEncoder):
+        pooled = f", {len(one.pooled)} rare labels pooled" if one.pooled else ""
+        return f"{len(one.labels)} labels{pooled}" + (", missing is one more" if one.missing else "")
+    tail = ", missing cells marked" if one.indicator else ""
+    if isinstance(one, DateEncoder):
+        return "as " + ", ".join(one.parts) + tail
+    return f"{one.scaling} scaling" + tail
+
+
+def label_counts(ready: Ready, task: str, data: EncodedData, splits: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Labelled rows in every split; of the training rows the class counts, or mean and standard deviation."""
+    target = data.targets[task]
+    out: dict[str, Any] = {name: int(target.present[rows].sum()) for name, rows in splits.items()}
+    train = ready.frame[splits["train"].numpy()]
+    for name in ready.targets[task]:
+        series = train[name]
+        head = "" if len(ready.targets[task]) == 1 else f"{name} "
+        if series.dtype.is_nested():
+            continue
+        if series.dtype.is_numeric() and series.drop_nulls().n_unique() > FEW_CLASSES:
+            try:
+                values = as_floats(series)
+            except DataError:
+                continue
+            held = values[np.isfinite(values)]
+            out |= {f"{head}mean": float(held.mean()), f"{head}std": float(held.std())}
+        elif len(ready.targets[task]) == 1:
+            counts = as_words(series).drop_nulls().alias("label").value_counts(name="count")
+            counts = counts.sort(["count", "label"], descending=[True, False]).head(100)
+            out["classes"] = dict(zip(counts["label"].to_list(), counts["count"].to_list(), strict=True))
+    return out

@@ -1,0 +1,75 @@
+"""Categories: labels as codes, fitted on the training rows.
+
+Code 0: never seen in training (a new label, or a missing cell where training had none). Code 1: missing. Code 2: rare, the
+labels seen fewer than `rare` times, pooled. From 3 on: the known labels, the most frequent first, equals in order of the word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from cotrain.data.typed import as_words
+
+UNSEEN, MISSING, RARE, KNOWN = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class CategoryEncoder:
+    """One column of labels. `labels` have codes of their own, `pooled` share one, `missing`: training had missing cells."""
+
+    name: str
+    labels: tuple[str, ...]
+    pooled: tuple[str, ...]
+    missing: bool
+
+    @staticmethod
+    def fit(series: pl.Series, *, rare: int = 2) -> CategoryEncoder:
+        """Fitted on the training rows of a column of any type; the order of the rows does not matter.
+
+        >>> encoder = CategoryEncoder.fit(pl.Series("city", ["Rom", "Rom", "Bari", None]), rare=2)
+        >>> encoder.encode(pl.Series(["Rom", "Bari", "Oslo", None])).tolist()
+        [3, 2, 0, 1]
+        """
+        words = as_words(series)
+        counts = words.drop_nulls().alias("word").value_counts(name="count")
+        counts = counts.sort(["count", "word"], descending=[True, False])
+        labels = counts.filter(pl.col("count") >= rare)["word"].to_list()
+        pooled = counts.filter(pl.col("count") < rare)["word"].sort().to_list()
+        return CategoryEncoder(series.name, tuple(labels), tuple(pooled), words.has_nulls())
+
+    @property
+    def cardinality(self) -> int:
+        """How many codes there are: the three of their own and the known labels."""
+        return KNOWN + len(self.labels)
+
+    def encode(self, series: pl.Series) -> NDArray[np.int64]:
+        """[B] int64 codes."""
+        words = as_words(series)
+        known = {label: KNOWN + place for place, label in enumerate(self.labels)} | dict.fromkeys(self.pooled, RARE)
+        if not known:
+            codes = pl.select(pl.repeat(UNSEEN, len(words), dtype=pl.Int64)).to_series()
+        else:
+            codes = words.replace_strict(list(known), list(known.values()), default=UNSEEN, return_dtype=pl.Int64)
+        out = codes.to_numpy().astype(np.int64, copy=True)
+        if words.has_nulls():
+            out[words.is_null().to_numpy()] = MISSING if self.missing else UNSEEN
+        return out
+
+    def decode(self, codes: NDArray[np.int64]) -> list[str | None]:
+        """The labels behind codes; None for unseen, missing and rare."""
+        table = [None, None, None, *self.labels]
+        return [table[code] for code in codes.tolist()]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON from which `from_json` makes an equal encoder."""
+        return {"kind": "category", **asdict(self), "labels": list(self.labels), "pooled": list(self.pooled)}
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> CategoryEncoder:
+        """The encoder `to_json` wrote."""
+        return CategoryEncoder(value["name"], tuple(value["labels"]), tuple(value["pooled"]), value["missing"])

@@ -1,0 +1,134 @@
+"""Which columns are inputs, which are targets, which weigh the rows; and their cells made finite.
+
+A name or a pattern (`*`, `?`, `[ab]`) chooses inputs, a leading minus takes columns out. A pattern never chooses a target, a
+row weight or the column that splits; naming one of these as an input is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from cotrain.core.errors import ConfigError, DataError, unknown
+from cotrain.core.spec import Codec
+from cotrain.data.clean import Step, finite
+from cotrain.data.numbers import as_floats
+from cotrain.data.read import Table
+from cotrain.data.settings import SplitSettings
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A table whose columns are chosen. frame: with finite cells. targets: {task: columns}. weight: [N] or None. steps: counted."""
+
+    frame: pl.DataFrame
+    inputs: tuple[str, ...]
+    targets: dict[str, tuple[str, ...]]
+    weight: Tensor | None
+    steps: list[Step] = field(default_factory=list)
+
+
+def chosen(
+    table: Table, targets: Mapping[str, Codec], inputs: Sequence[str], split: SplitSettings, weight: str | None
+) -> Ready:
+    """The columns by their part. Raises DataError or ConfigError naming every column that is absent or has two parts."""
+    frame = table.frame
+    if not targets:
+        raise ConfigError(
+            "at least one task is expected, got none; name one under `tasks`, for example {income: binary}"
+        )
+    columns = {task: tuple(codec.columns) for task, codec in targets.items()}
+    absent = [
+        f"task '{task}': {unknown('column', name, frame.columns)}"
+        for task, names in columns.items()
+        for name in names
+        if name not in frame.columns
+    ]
+    absent += [
+        f"inputs: {unknown('column', name.removeprefix('-'), frame.columns)}"
+        for name in inputs
+        if not _pattern(name) and name.removeprefix("-") not in frame.columns
+    ]
+    if weight is not None and weight not in frame.columns:
+        absent.append(f"data.weight: {unknown('column', weight, frame.columns)}")
+    if split.by is not None and split.by not in frame.columns:
+        absent.append(f"data.split.by: {unknown('column', split.by, frame.columns)}")
+    if absent:
+        raise DataError("\n".join(absent))
+    parts = {name: f"the target of task '{task}'" for task, names in columns.items() for name in names}
+    if weight is not None:
+        parts[weight] = "the row weight (data.weight)"
+    if split.by is not None:
+        parts.setdefault(split.by, "the column that splits the rows (data.split.by)")
+    twice = [name for name in inputs if name in parts]
+    if twice:
+        said = "; ".join(f"'{name}' is an input and {parts[name]} at once" for name in twice)
+        raise ConfigError(f"inputs that are nothing else are expected: {said}. Take it out of `inputs`")
+    names = matching(frame.columns, inputs, parts)
+    if not names:
+        raise ConfigError(
+            f"inputs {list(inputs)} choose no column; the table has {', '.join(frame.columns[:20])}, of which "
+            f"{', '.join(parts)} are no inputs"
+        )
+    weights = None if weight is None else row_weights(frame[weight])
+    frame, steps = finite(frame, list(dict.fromkeys((*names, *target_columns(columns)))))
+    return Ready(frame, names, columns, weights, steps)
+
+
+def matching(columns: Sequence[str], wanted: Sequence[str], taken: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns that names and patterns choose, in the table's order.
+
+    >>> matching(["a", "b1", "b2", "y"], ["*", "-b?"], {"y": "target"})
+    ('a',)
+    """
+    found: set[str] = set()
+    for word in wanted:
+        if word in columns:
+            found.add(word)
+        elif word.startswith("-") and word not in columns:
+            bare = word[1:]
+            found -= {name for name in columns if name == bare or fnmatchcase(name, bare)}
+        else:
+            found |= {name for name in columns if fnmatchcase(name, word) and name not in taken}
+    return tuple(name for name in columns if name in found)
+
+
+def row_weights(series: pl.Series) -> Tensor:
+    """[N] float32 weights. Raises DataError naming the first row whose weight is missing, negative or no number."""
+    weights = as_floats(series)
+    for wrong, what in ((~np.isfinite(weights), "missing or infinite"), (weights < 0, "negative")):
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise DataError(
+                f"data.weight: column '{series.name}', row {row + 1}: a finite weight of 0 or more is expected, got "
+                f"{series[row]} ({what}, {int(wrong.sum())} such rows); correct it, or leave data.weight out"
+            )
+    if len(weights) and not weights.any():
+        raise DataError(
+            f"data.weight: column '{series.name}' is 0 in every row, so no row would count; is it the right column?"
+        )
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+def target_columns(targets: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Every target column once, in order."""
+    return tuple(dict.fromkeys(name for names in targets.values() for name in names))
+
+
+def used_kinds(kinds: Mapping[str, str] | None, columns: Sequence[str], ready: Ready) -> dict[str, str]:
+    """The kinds said for columns that are used. Raises ConfigError for a column the table does not have."""
+    used = {*ready.inputs, *target_columns(ready.targets)}
+    for name in kinds or {}:
+        if name not in columns:
+            raise ConfigError("data.kinds: " + unknown("column", name, list(columns)))
+    return {name: kind for name, kind in (kinds or {}).items() if name in used}
+
+
+def _pattern(name: str) -> bool:
+    return any(mark in name for mark in "*?[")

@@ -1,0 +1,105 @@
+"""Cleaning that loses nothing: stray whitespace, words for missing, cells that are no number or infinite. Every step is counted.
+
+No row is dropped here; repeated rows are found, and left out of the training split only if asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing done to the data: what, to which column (None: to rows), to how many cells or rows, and a detail."""
+
+    step: str
+    column: str | None
+    count: int
+    detail: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The step as plain JSON."""
+        return {"step": self.step, "column": self.column, "count": self.count, "detail": self.detail}
+
+
+def tidy(frame: pl.DataFrame, words: Sequence[str]) -> tuple[pl.DataFrame, list[Step]]:
+    """(frame, steps): words stripped of whitespace, words for missing and NaN cells made missing. Twice is the same as once.
+
+    >>> tidy(pl.DataFrame({"label": [" yes", "?", "no "]}), ("?",))[0]["label"].to_list()
+    ['yes', None, 'no']
+    """
+    texts = [name for name, dtype in frame.schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
+    floats = [name for name, dtype in frame.schema.items() if dtype.is_float()]
+    if not texts and not floats:
+        return frame, []
+    cells = {name: pl.col(name).cast(pl.String) for name in texts}
+    bare = {name: cell.str.strip_chars() for name, cell in cells.items()}
+    counts = frame.select(
+        *(
+            (cell.str.len_bytes() != bare[name].str.len_bytes()).sum().alias(f"space:{name}")
+            for name, cell in cells.items()
+        ),
+        *(bare[name].is_in(list(words)).sum().alias(f"word:{name}") for name in texts),
+        *(pl.col(name).is_nan().sum().alias(f"nan:{name}") for name in floats),
+    ).row(0, named=True)
+    steps: list[Step] = []
+    changes: list[pl.Expr] = []
+    for name in texts:
+        spaces, missing = counts[f"space:{name}"] or 0, counts[f"word:{name}"] or 0
+        change = bare[name] if spaces else cells[name]
+        if spaces:
+            steps.append(Step("whitespace stripped", name, spaces))
+        if missing:
+            found = (
+                frame.select(bare[name].alias("word")).filter(pl.col("word").is_in(list(words)))["word"].unique().sort()
+            )
+            steps.append(Step("word for missing", name, missing, ", ".join(f"'{word}'" for word in found)))
+            change = pl.when(change.is_in(list(words))).then(None).otherwise(change)
+        if spaces or missing or frame.schema[name] != pl.String:
+            changes.append(change.alias(name))
+    for name in floats:
+        if counts[f"nan:{name}"]:
+            steps.append(Step("not a number", name, counts[f"nan:{name}"], "made missing"))
+            changes.append(pl.col(name).fill_nan(None))
+    return (frame.with_columns(changes) if changes else frame), steps
+
+
+def finite(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, list[Step]]:
+    """(frame, steps): infinite cells of the given columns made missing, with the first row named.
+
+    >>> finite(pl.DataFrame({"x": [1.0, float("inf")]}), ["x"])[1][0].detail
+    'first in row 2; made missing'
+    """
+    floats = [name for name in columns if frame.schema[name].is_float()]
+    if not floats or not frame.height:
+        return frame, []
+    counts = frame.select(pl.col(name).is_infinite().sum() for name in floats).row(0, named=True)
+    steps = []
+    for name in floats:
+        if counts[name]:
+            first = frame[name].is_infinite().fill_null(False).arg_max()
+            steps.append(Step("infinite cell", name, counts[name], f"first in row {(first or 0) + 1}; made missing"))
+    found = [step.column for step in steps if step.column is not None]
+    if found:
+        frame = frame.with_columns(
+            pl.when(pl.col(name).is_infinite()).then(None).otherwise(pl.col(name)).alias(name) for name in found
+        )
+    return frame, steps
+
+
+def repeated(frame: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.bool_]:
+    """[rows] bool, True where the same cells in `columns` came in an earlier row.
+
+    >>> repeated(pl.DataFrame({"x": [1, 2, 1]}), ["x"]).tolist()
+    [False, False, True]
+    """
+    if not columns or not frame.height:
+        return np.zeros(frame.height, dtype=np.bool_)
+    first = frame.select(pl.struct(columns).is_first_distinct().alias("first"))["first"]
+    return ~first.to_numpy()

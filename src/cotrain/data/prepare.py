@@ -1,0 +1,192 @@
+"""The whole way from a table to encoded rows: columns chosen and typed, cleaned, split, encoders fitted on training rows, stored.
+
+Nothing is decided in silence: the report holds every kind with its reason, every cleaning step with its count, the splits, the
+labels and the warnings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from cotrain.core.errors import DataError
+from cotrain.core.fields import Field
+from cotrain.core.randomness import derive
+from cotrain.core.spec import Codec, FieldSpec
+from cotrain.core.state import plain
+from cotrain.data.account import described_columns, label_counts
+from cotrain.data.choose import Ready, chosen, target_columns, used_kinds
+from cotrain.data.clean import Step, repeated
+from cotrain.data.encode import FORMAT, TableEncoder
+from cotrain.data.infer import ENCODED, infer
+from cotrain.data.leaks import leaks
+from cotrain.data.problems import warnings
+from cotrain.data.read import Table, read_given
+from cotrain.data.sample import EncodedData
+from cotrain.data.settings import SplitSettings
+from cotrain.data.split import AT_RANDOM, split_rows
+from cotrain.data.store import key_of, load, save
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Encoded rows with all that made them.
+
+    data: the rows, split by split. encoder: of the inputs, for new rows. codecs: {task: fitted codec}. report: plain JSON, the data
+    part of a run folder. specs: what a network may know of the inputs.
+    """
+
+    data: EncodedData
+    encoder: TableEncoder
+    codecs: dict[str, Codec]
+    report: dict[str, Any]
+
+    @property
+    def specs(self) -> dict[str, FieldSpec]:
+        """{field: FieldSpec} of the inputs."""
+        return self.encoder.specs
+
+    @property
+    def warnings(self) -> list[str]:
+        """What looks wrong, one sentence each."""
+        return list(self.report["warnings"])
+
+
+def prepare(
+    table: Table,
+    *,
+    targets: Mapping[str, Codec],
+    inputs: Sequence[str] = ("*",),
+    kinds: Mapping[str, str] | None = None,
+    split: SplitSettings = AT_RANDOM,
+    scaling: Literal["standard", "robust", "quantile"] = "standard",
+    rare: int = 2,
+    drop_duplicates: bool = False,
+    weight: str | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    source: str = "main",
+) -> Prepared:
+    """A table made ready for training: encoders and codecs are fitted on the training split only.
+
+    targets: {task: unfitted codec}. inputs: columns, patterns (`*` for every column that is no target), `-name` to take one out.
+    kinds: {column: kind} where the kind found is wrong. rare: labels seen fewer times share a code. weight: a column of row weights.
+    cache: a folder for the encoded rows; tables from memory are not cached. Columns that split or weigh the rows are no inputs.
+    A row is never dropped for a missing target; `drop_duplicates` drops repeated rows from the training split only.
+
+    Raises ConfigError for columns that are not there or named twice over, DataError for cells that cannot be what is said.
+    """
+    if split.method == "files" and not table.parts:
+        table = with_files(table, split)
+    ready = chosen(table, targets, inputs, split, weight)
+    settings = (ready.inputs, targets, kinds, split, scaling, rare, drop_duplicates, weight, seed, source)
+    key = key_for(table, *settings) if cache is not None else None
+    notes: list[str] = []
+    if cache is not None and key is not None:
+        entry, wrong = load(cache, key)
+        if entry is not None:
+            rows = entry.data.rows("train").numpy()
+            codecs = fitted(targets, ready.frame[rows])
+            return Prepared(entry.data, TableEncoder.from_json(entry.kept["encoder"]), codecs, entry.kept["report"])
+        notes += [wrong] if wrong else []
+    columns = infer(
+        ready.frame,
+        used_kinds(kinds, table.frame.columns, ready),
+        columns=(*ready.inputs, *target_columns(ready.targets)),
+    )
+    taken = [columns[name] for name in ready.inputs]
+    parts = split_rows(ready.frame, split, seed=seed, targets=target_columns(ready.targets), parts=table.parts)
+    splits = dict(parts.rows)
+    steps = [*table.steps, *ready.steps, *without_repeated(ready, splits, drop_duplicates)]
+    train = ready.frame[splits["train"].numpy()]
+    encoder = TableEncoder.fit(
+        train, taken, scaling=scaling, rare=rare, known=table.frame.columns, words=table.reading.words
+    )
+    codecs = fitted(targets, train)
+    fields, said = encoder.encode(ready.frame)
+    answers: dict[str, Field] = {}
+    for task, codec in codecs.items():
+        part = ready.frame.select(codec.columns)
+        answers[task] = codec.encode(part)
+        more = getattr(codec, "notes", None)
+        said += more(part) if callable(more) else []
+    data = EncodedData(fields, answers, splits=splits, weight=ready.weight, source=source)
+    numbers = {column.name: column.kind == "number" for column in taken if column.kind in ENCODED}
+    random = np.random.default_rng(derive(seed, "leaks"))
+    found = warnings(ready.frame, inputs=taken, targets=ready.targets, splits=splits, steps=ready.steps)
+    found += leaks(train, numbers, ready.targets, random)
+    report: dict[str, Any] = {
+        "origin": table.origin,
+        "rows": len(table),
+        "columns": described_columns(columns, table.frame, ready, encoder, split, weight),
+        "cleaning": [step.to_json() for step in steps],
+        "splits": {name: len(rows) for name, rows in splits.items()},
+        "method": split.method + (f" by {split.by}" if split.by else ""),
+        "labels": {task: label_counts(ready, task, data, splits) for task in targets},
+        "warnings": found,
+        "notes": [*table.notes, *notes, *parts.notes, *said],
+    }
+    report = dict(plain(report))
+    if cache is not None and key is not None:
+        save(cache, key, data, {"report": report, "encoder": encoder.to_json()})
+        entry, _ = load(cache, key)
+        data = entry.data if entry is not None else data
+    return Prepared(data, encoder, codecs, report)
+
+
+def with_files(table: Table, split: SplitSettings) -> Table:
+    """The table with the files given for validation and test below it, read in the same way."""
+    files: dict[str, Any] = {"train": table}
+    for name in ("valid", "test"):
+        path = getattr(split, name)
+        if path is not None:
+            files[name] = path if isinstance(path, str) else list(path)
+    return read_given(files, table.reading)
+
+
+def fitted(targets: Mapping[str, Codec], train: pl.DataFrame) -> dict[str, Codec]:
+    """{task: codec fitted on the training rows}; every task's problem in one DataError."""
+    codecs: dict[str, Codec] = {}
+    problems: list[str] = []
+    for task, codec in targets.items():
+        try:
+            codecs[task] = codec.fit(train.select(codec.columns))
+        except DataError as error:
+            problems.append(str(error) if task in str(error) else f"task '{task}': {error}")
+    if problems:
+        raise DataError("\n".join(problems))
+    return codecs
+
+
+def without_repeated(ready: Ready, splits: dict[str, Tensor], drop: bool) -> list[Step]:
+    """Count rows that repeat an earlier one in every used column, and take them out of `splits["train"]` if asked."""
+    used = [*ready.inputs, *target_columns(ready.targets)]
+    names = [name for name in used if not ready.frame.schema[name].is_nested()]
+    again = repeated(ready.frame, names)
+    if not again.any():
+        return []
+    train = splits["train"]
+    copies = torch.from_numpy(repeated(ready.frame[train.numpy()], names))
+    count = int(copies.sum())
+    if drop and count:
+        splits["train"] = train[~copies]
+        return [
+            Step("repeated rows", None, int(again.sum()), f"{count} dropped from the training split, the others kept")
+        ]
+    return [Step("repeated rows", None, int(again.sum()), f"kept, {count} of them within the training split")]
+
+
+def key_for(table: Table, *settings: Any) -> str | None:
+    """The name of the cache entry for a table and everything that decides how it is encoded; None where it cannot be named."""
+    digest = table.digest()
+    words = repr(settings)
+    if digest is None or " object at 0x" in words:
+        return None
+    return key_of(FORMAT, digest, table.frame.columns, [str(dtype) for dtype in table.frame.dtypes], words)

@@ -1,0 +1,141 @@
+"""What looks wrong with the data though it can be trained on: said as warnings, one sentence each, with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+from torch import Tensor
+
+from cotrain.data.clean import Step
+from cotrain.data.infer import Column
+from cotrain.data.leaks import FEW_CLASSES
+from cotrain.data.typed import as_words
+
+FEW_ROWS = 100
+
+
+def warnings(
+    frame: pl.DataFrame,
+    *,
+    inputs: Sequence[Column],
+    targets: Mapping[str, Sequence[str]],
+    splits: Mapping[str, Tensor],
+    steps: Sequence[Step] = (),
+) -> list[str]:
+    """Everything but leaks: few rows, left-out columns, infinite cells, labels, classes and rows met in two splits."""
+    return [
+        *few_rows(splits),
+        *columns_left_out(inputs),
+        *infinite(steps),
+        *labels(frame, targets),
+        *classes(frame, targets, splits),
+        *in_two_splits(frame, [column.name for column in inputs], targets, splits),
+    ]
+
+
+def few_rows(splits: Mapping[str, Tensor]) -> list[str]:
+    """Splits too small for figures to mean much."""
+    return [
+        f"only {len(rows)} rows in the {name} split: scores will vary a great deal with the seed"
+        for name, rows in splits.items()
+        if len(rows) < (FEW_ROWS if name == "train" else FEW_ROWS // 5)
+    ]
+
+
+def columns_left_out(inputs: Sequence[Column]) -> list[str]:
+    """Columns that are no input because of their kind."""
+    found = []
+    for kind, what in (
+        ("constant", "constant, so they say nothing"),
+        ("identifier", "identifiers, so they say nothing about new rows"),
+        ("text", "free text, which has no encoder yet"),
+        ("other", "lists or bytes, which have no encoder"),
+    ):
+        names = [column.name for column in inputs if column.kind == kind]
+        if names:
+            found.append(f"left out as {what}: {', '.join(names)}; say another kind in data.kinds if that is wrong")
+    return found
+
+
+def infinite(steps: Sequence[Step]) -> list[str]:
+    """Columns with infinite cells."""
+    return [
+        f"column '{step.column}' has {step.count} infinite cells, {step.detail}; a division by zero where the table was made?"
+        for step in steps
+        if step.step == "infinite cell"
+    ]
+
+
+def labels(frame: pl.DataFrame, targets: Mapping[str, Sequence[str]]) -> list[str]:
+    """Targets that are missing in half of the rows or more, and tasks that have no labelled row in common."""
+    found: list[str] = []
+    held: dict[str, pl.Series] = {}
+    for task, columns in targets.items():
+        held[task] = frame.select(pl.any_horizontal(pl.col(name).is_not_null() for name in columns)).to_series()
+        missing = frame.height - int(held[task].sum())
+        if frame.height and missing >= frame.height / 2:
+            found.append(
+                f"task '{task}' has no label in {missing} of {frame.height} rows ({missing / frame.height:.0%}); "
+                "those rows train the other tasks only"
+            )
+    tasks = list(held)
+    for place, one in enumerate(tasks):
+        for other in tasks[place + 1 :]:
+            if held[one].any() and held[other].any() and not (held[one] & held[other]).any():
+                found.append(
+                    f"tasks '{one}' and '{other}' have no labelled row in common: they can share features, "
+                    "but how they go together in one row cannot be seen"
+                )
+    return found
+
+
+def classes(frame: pl.DataFrame, targets: Mapping[str, Sequence[str]], splits: Mapping[str, Tensor]) -> list[str]:
+    """Targets of a few classes with one class in the training split, or with classes the training split never shows."""
+    found = []
+    for task, columns in targets.items():
+        for column in columns:
+            series = frame[column]
+            if series.dtype.is_nested() or (series.dtype.is_numeric() and series.drop_nulls().n_unique() > FEW_CLASSES):
+                continue
+            words = as_words(series)
+            seen = {name: set(words[rows.numpy()].drop_nulls().to_list()) for name, rows in splits.items()}
+            train = seen.get("train", set())
+            if len(train) == 1 and words.drop_nulls().n_unique() > 1:
+                found.append(
+                    f"target '{column}' of task '{task}' has one class in the training split ('{next(iter(train))}'), "
+                    "so it cannot be learnt; split: {method: stratified} keeps the shares"
+                )
+            for name, labels_seen in seen.items():
+                new = sorted(labels_seen - train)
+                if name != "train" and new and len(train) > 1:
+                    shown = ", ".join(f"'{label}'" for label in new[:5])
+                    found.append(
+                        f"target '{column}' of task '{task}': the {name} split has labels that training never shows ({shown}); "
+                        "split: {method: stratified} keeps the shares"
+                    )
+    return found
+
+
+def in_two_splits(
+    frame: pl.DataFrame, inputs: Sequence[str], targets: Mapping[str, Sequence[str]], splits: Mapping[str, Tensor]
+) -> list[str]:
+    """Rows of a later split that are in training too, cell by cell, target included."""
+    columns = list(dict.fromkeys([*inputs, *(column for columns in targets.values() for column in columns)]))
+    columns = [name for name in columns if not frame.schema[name].is_nested()]
+    if not columns or "train" not in splits:
+        return []
+    marks = frame.select(columns).hash_rows(seed=0).to_numpy()
+    train = np.unique(marks[splits["train"].numpy()])
+    found = []
+    for name, rows in splits.items():
+        if name == "train" or not len(rows):
+            continue
+        twice = int(np.isin(marks[rows.numpy()], train).sum())
+        if twice:
+            found.append(
+                f"{twice} of {len(rows)} rows of the {name} split ({twice / len(rows):.1%}) are also in training, every cell "
+                "the same; if they are the same case, its score is too good: split by group, or take the repetitions out"
+            )
+    return found

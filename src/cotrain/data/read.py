@@ -1,0 +1,221 @@
+"""A table from wherever it lies: a file, a glob, several files, a frame or arrays in memory.
+
+Whatever was found out on the way (separator, encoding, a header's oddities) is said in the table's notes; whatever was changed
+in a cell is counted in its steps.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from cotrain.core.errors import DataError, nearest
+from cotrain.data.clean import Step, tidy
+from cotrain.data.delimited import read_delimited, unpacked
+from cotrain.data.frames import from_columns, from_memory
+from cotrain.data.settings import ReadSettings
+from cotrain.data.typed import typed
+
+PLAIN = ReadSettings()
+"""Everything is found out."""
+
+Format = Literal["csv", "parquet", "jsonl", "arrow", "npz"]
+FORMATS: dict[str, Format] = {
+    ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".txt": "csv", ".data": "csv",
+    ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".arrow": "arrow", ".ipc": "arrow", ".feather": "arrow", ".npz": "npz",
+}  # fmt: skip
+_MAGIC: dict[bytes, Format] = {b"PAR1": "parquet", b"ARROW1": "arrow", b"PK\x03\x04": "npz"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame with where it comes from.
+
+    frame: the cells, words stripped and missing words made missing, numbers typed. origin: said in reports. notes: what was
+    found out. steps: what was changed, counted. files: (path, rows) in the frame's order. reading: how it was read.
+    parts: {split: number of rows}, in the frame's order, where the files were given split by split.
+    """
+
+    frame: pl.DataFrame
+    origin: str
+    notes: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    files: tuple[tuple[Path, int], ...] = ()
+    reading: ReadSettings = field(default_factory=ReadSettings)
+    parts: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def digest(self) -> str | None:
+        """A fingerprint of the files' bytes and of how they were read, or None for a table from memory."""
+        if not self.files:
+            return None
+        digest = hashlib.blake2b(repr((self.reading, dict(self.parts))).encode(), digest_size=20)
+        for path, rows in self.files:
+            with path.open("rb") as file:
+                digest.update(f"{rows}:".encode())
+                digest.update(hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).digest())
+        return digest.hexdigest()
+
+
+def read_table(source: Any, settings: ReadSettings = PLAIN) -> Table:
+    """The table behind a path, a glob, a list of paths, or a polars / pandas frame, NumPy array or dict of columns.
+
+    Raises DataError, saying what to do, if there is no such file, it is only half written, or several files disagree.
+
+    >>> table = read_table({"x": ["1", "?", " 3"]})
+    >>> table.frame["x"].to_list(), table.steps[0].count
+    ([1, None, 3], 1)
+    """
+    if isinstance(source, Table):
+        return source
+    if isinstance(source, (str, Path)) or _paths(source):
+        return from_files(found(source if isinstance(source, (str, Path)) else list(source)), settings)
+    frame, origin, notes = from_memory(source)
+    frame, steps, said = tidied(frame, settings, comma_free=False)
+    return Table(frame, origin, [*notes, *said], steps, reading=settings)
+
+
+def read_given(files: Mapping[str, Any], settings: ReadSettings = PLAIN) -> Table:
+    """One table from one source a split, {"train": ..., "valid": ..., "test": ...}, their rows in that order.
+
+    >>> read_given({"train": {"x": [1, 2]}, "test": {"x": [3]}}).parts
+    {'train': 2, 'test': 1}
+    """
+    order = [name for name in ("train", "valid", "test") if name in files]
+    if "train" not in order or len(order) != len(files):
+        raise DataError(f"sources for train and for valid or test are expected, got {', '.join(files) or 'none'}")
+    tables = {name: read_table(files[name], settings) for name in order}
+    origin = "; ".join(f"{name}: {table.origin}" for name, table in tables.items())
+    frame = joined([(f"the {name} file", table.frame) for name, table in tables.items()])
+    return Table(
+        frame,
+        origin,
+        list(dict.fromkeys(note for table in tables.values() for note in table.notes)),
+        added([step for table in tables.values() for step in table.steps]),
+        tuple(file for table in tables.values() for file in table.files),
+        settings,
+        {name: len(table) for name, table in tables.items()},
+    )
+
+
+def found(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The files a path, a glob or a list of them names, in order of name for a glob."""
+    if isinstance(source, (list, tuple)):
+        return [path for one in source for path in found(one)]
+    text = str(source)
+    path = Path(text)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        inside = sorted(str(one.name) for one in path.iterdir() if one.is_file())[:5]
+        raise DataError(
+            f"'{text}' is a folder; a file or a glob is expected, for example '{text}/*.csv'. It holds: {', '.join(inside)}"
+        )
+    if any(mark in text for mark in "*?["):
+        hits = [Path(one) for one in sorted(glob.glob(text, recursive=True)) if Path(one).is_file()]
+        if hits:
+            return hits
+        raise DataError(f"no file matches '{text}'; look at the folder's name and the ending")
+    beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    guess = nearest(path.name, beside)
+    if beside or path.parent.is_dir():
+        hint = f"did you mean '{path.parent / guess}'?" if guess else f"the folder '{path.parent}' has no such name"
+    else:
+        hint = f"there is no folder '{path.parent}'"
+    raise DataError(f"no file '{text}': {hint}")
+
+
+def from_files(paths: Sequence[Path], settings: ReadSettings) -> Table:
+    """One table from one or several files with the same columns."""
+    frames, notes, files = [], [], []
+    comma_free = False
+    for path in paths:
+        frame, said = read_file(path, settings)
+        comma_free |= any(note.startswith("separator: ") for note in said) or settings.separator not in (None, ",")
+        frames.append((f"'{path}'", frame))
+        notes += [note if len(paths) == 1 else f"{path.name}: {note}" for note in said]
+        files.append((path, frame.height))
+    frame, steps, said = tidied(joined(frames), settings, comma_free)
+    origin = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, {paths[0]} to {paths[-1]}"
+    return Table(frame, origin, [*notes, *said], steps, tuple(files), settings)
+
+
+def read_file(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[str]]:
+    """(frame, notes) of one file, by `settings.format`, else by its first bytes, else by its ending."""
+    if not path.is_file():
+        raise DataError(f"no file '{path}'")
+    form = settings.format
+    if form is None:
+        with path.open("rb") as file:
+            start = file.read(8)
+        ending = next((one for one in reversed(path.suffixes) if one != ".gz"), ".csv").lower()
+        form = next((known for mark, known in _MAGIC.items() if start.startswith(mark)), FORMATS.get(ending, "csv"))
+    if form == "csv":
+        return read_delimited(path, settings)
+    data = unpacked(path)
+    try:
+        if form == "parquet":
+            return pl.read_parquet(data), []
+        if form == "arrow":
+            return pl.read_ipc(data), []
+        if form == "jsonl":
+            return pl.read_ndjson(data, infer_schema_length=None), []
+        with np.load(path, allow_pickle=False) as arrays:
+            return from_columns({name: arrays[name] for name in arrays.files}), []
+    except DataError as error:
+        raise DataError(f"'{path}': {error}") from error
+    except (pl.exceptions.PolarsError, OSError, ValueError, EOFError, KeyError, pl.exceptions.PanicException) as error:
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(
+            f"'{path}' cannot be read as {form}: it is damaged, only half written, or another kind of file ({cause[:200]}). "
+            "Write it again, or give `format`"
+        ) from error
+
+
+def joined(frames: Sequence[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
+    """Frames with the same columns, in any order, one below the other; DataError names the column that differs."""
+    first_name, first = frames[0]
+    rest = []
+    for name, frame in frames[1:]:
+        absent = [column for column in first.columns if column not in frame.columns]
+        extra = [column for column in frame.columns if column not in first.columns]
+        if absent or extra:
+            says = [f"lacks {', '.join(absent[:5])}"] if absent else []
+            says += [f"has also {', '.join(extra[:5])}"] if extra else []
+            raise DataError(
+                f"files of one table must have the same columns; against {first_name}, {name} {' and '.join(says)}"
+            )
+        rest.append(frame.select(first.columns))
+    if not rest:
+        return first
+    return pl.concat([first, *rest], how="vertical_relaxed")
+
+
+def tidied(frame: pl.DataFrame, settings: ReadSettings, comma_free: bool) -> tuple[pl.DataFrame, list[Step], list[str]]:
+    """(frame, steps, notes): words tidied, numbers typed."""
+    frame, steps = tidy(frame, settings.words)
+    frame, notes = typed(frame, settings.decimal, comma_free)
+    return frame, steps, notes
+
+
+def added(steps: Sequence[Step]) -> list[Step]:
+    """Steps of several files added up by kind and column."""
+    total: dict[tuple[str, str | None, str], int] = {}
+    for step in steps:
+        key = (step.step, step.column, step.detail)
+        total[key] = total.get(key, 0) + step.count
+    return [Step(kind, column, count, detail) for (kind, column, detail), count in total.items()]
+
+
+def _paths(source: Any) -> bool:
+    return isinstance(source, (list, tuple)) and len(source) > 0 and all(isinstance(one, (str, Path)) for one in source)

@@ -1,0 +1,152 @@
+"""Encoded rows and the batches drawn from them. Shuffling is a pure function of the seed and the epoch.
+
+Rows N of the table, B of the batch. A batch costs one `index_select` per tensor and next to nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from cotrain.core.errors import ConfigError, DataError, unknown
+from cotrain.core.fields import Batch, Field
+from cotrain.core.randomness import generator
+
+
+class EncodedData:
+    """Every row of one source, encoded, and which rows belong to which split.
+
+    inputs {name: Field}, targets {task: Field} and weight [N] hold all N rows (they may lie in a memory-mapped file and are never
+    written to); splits {name: [n] int64 row numbers}.
+
+    >>> data = EncodedData({"x": Field.dense(torch.arange(4.0).unsqueeze(1))}, splits={"train": torch.tensor([0, 2, 3])})
+    >>> [batch.row.tolist() for batch in data.batches("train", 2)]
+    [[0, 2], [3]]
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, Field],
+        targets: Mapping[str, Field] | None = None,
+        *,
+        splits: Mapping[str, Tensor],
+        weight: Tensor | None = None,
+        source: str = "main",
+    ) -> None:
+        self.inputs, self.targets = dict(inputs), dict(targets or {})
+        self.weight, self.source = weight, source
+        self.splits = dict(splits)
+        self._whole = {id(one) for one in (*self.inputs.values(), *self.targets.values()) if bool(one.present.all())}
+        self._ones = torch.ones(max((len(rows) for rows in self.splits.values()), default=0), dtype=torch.bool)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def rows(self, split: str) -> Tensor:
+        """[n] int64 row numbers of a split, rising. Raises DataError naming the splits there are."""
+        try:
+            return self.splits[split]
+        except KeyError:
+            raise DataError(unknown("split", split, list(self.splits))) from None
+
+    def steps(self, split: str, size: int, *, drop_last: bool = False) -> int:
+        """How many batches of `size` an epoch over a split has."""
+        count = len(self.rows(split))
+        return count // size if drop_last else -(-count // size)
+
+    def batch(self, rows: Tensor) -> Batch:
+        """The given rows ([B] int64), in that order."""
+        return Batch(
+            {name: self._taken(one, rows) for name, one in self.inputs.items()},
+            {name: self._taken(one, rows) for name, one in self.targets.items()},
+            None if self.weight is None else self.weight.index_select(0, rows),
+            rows,
+            self.source,
+        )
+
+    def order(self, split: str, *, seed: int | None = None, epoch: int = 0, shuffle: bool = False) -> Tensor:
+        """[n] the rows of a split in the order an epoch visits them. Raises ConfigError if asked to shuffle without a seed."""
+        rows = self.rows(split)
+        if not shuffle:
+            return rows
+        if seed is None:
+            raise ConfigError(
+                "shuffled batches need a seed, got none; give seed=0, so that the same order can be had again"
+            )
+        return rows[torch.randperm(len(rows), generator=generator(seed, "shuffle", self.source, epoch))]
+
+    def batches(
+        self,
+        split: str,
+        size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        shuffle: bool = False,
+        drop_last: bool = False,
+    ) -> Iterator[Batch]:
+        """One epoch over a split in batches of `size` rows (the last may be smaller, and is left out with `drop_last`)."""
+        if size < 1:
+            raise ConfigError(f"a batch size of at least 1 is expected, got {size}")
+        order = self.order(split, seed=seed, epoch=epoch, shuffle=shuffle)
+        for step in range(self.steps(split, size, drop_last=drop_last)):
+            yield self.batch(order[step * size : (step + 1) * size])
+
+    def _taken(self, one: Field, rows: Tensor) -> Field:
+        if one.offsets is not None:
+            return one.select(rows)
+        whole = id(one) in self._whole and len(rows) <= len(self._ones)
+        return Field(
+            one.values.index_select(0, rows),
+            self._ones[: len(rows)] if whole else one.present.index_select(0, rows),
+            None,
+            None if one.valid is None else one.valid.index_select(0, rows),
+        )
+
+
+def several(
+    sources: Sequence[EncodedData],
+    split: str,
+    sizes: int | Sequence[int],
+    *,
+    seed: int | None = None,
+    epoch: int = 0,
+    shuffle: bool = False,
+) -> Iterator[list[Batch]]:
+    """One epoch over several sources: each step gives a list with one batch from every source.
+
+    An epoch is as long as the source with the most batches, which is seen exactly once; the others begin again when they are
+    through, each time in a new order if shuffled. sizes: the batch size, or one a source.
+
+    >>> make = lambda n, name: EncodedData(
+    ...     {"x": Field.dense(torch.zeros(n, 1))}, splits={"train": torch.arange(n)}, source=name)
+    >>> [[batch.row.tolist() for batch in step] for step in several([make(3, "a"), make(1, "b")], "train", 2)]
+    [[[0, 1], [0]], [[2], [0]]]
+    """
+    each = [sizes] * len(sources) if isinstance(sizes, int) else list(sizes)
+    if len(each) != len(sources):
+        raise ConfigError(
+            f"one batch size, or one a source, is expected; got {len(each)} sizes for {len(sources)} sources"
+        )
+    longest = max(source.steps(split, size) for source, size in zip(sources, each, strict=True))
+    streams = [
+        _endless(source, split, size, seed=seed, epoch=epoch, shuffle=shuffle)
+        for source, size in zip(sources, each, strict=True)
+    ]
+    for _ in range(longest):
+        yield [next(stream) for stream in streams]
+
+
+def _endless(
+    source: EncodedData, split: str, size: int, *, seed: int | None, epoch: int, shuffle: bool
+) -> Iterator[Batch]:
+    """Epoch after epoch of one source; the rounds of one epoch are numbered so that no two epochs share an order."""
+    if not source.steps(split, size):
+        raise DataError(f"source '{source.source}' has no rows in its {split} split, so it cannot be drawn from")
+    turn = 0
+    while True:
+        again = epoch if turn == 0 else -(epoch << 20) - turn
+        yield from source.batches(split, size, seed=seed, epoch=again, shuffle=shuffle)
+        turn += 1
