@@ -30,6 +30,9 @@ FLOORS = {
 """Room to floor; the room of `cotrain/__init__.py` is ''."""
 
 ONLY_TORCH = ("core", "balance")
+METHOD_ROOMS = ("balance", "sharing", "encoders")
+COMMON_WORDS = {"none", "sum", "log", "static"}
+"""Config names of methods that are ordinary words as well; training may compare with these."""
 DRAWERS = {"util", "utils", "common", "misc", "helper", "helpers"}
 SUMMONS = ("import_module", "__import__", "import_class", "eval", "exec")
 LONGEST = 400
@@ -63,7 +66,11 @@ def house() -> dict[str, ast.Module]:
 
 
 def packages(sources: Sources) -> set[str]:
-    return {"cotrain"} | {name.rpartition(".")[0] for name in sources} | {f"cotrain.{room}" for room in FLOORS if room}
+    return (
+        {"cotrain"}
+        | {name.rpartition(".")[0] for name in sources if "." in name}
+        | {f"cotrain.{room}" for room in FLOORS if room}
+    )
 
 
 def room(module: str) -> str:
@@ -117,7 +124,7 @@ def runs_up(sources: Sources) -> list[str]:
         here, there = room(one.module), room(one.target)
         if here not in FLOORS or there not in FLOORS:
             wrong.append(f"{one}: room '{here if here not in FLOORS else there}' stands on no floor")
-        elif here != there and here != "" and FLOORS[there] >= FLOORS[here]:
+        elif here != there and here != "" and FLOORS[there] >= FLOORS[here] and (here, there) != ("cli", ""):
             wrong.append(f"{one}: floor {FLOORS[here]} may not know floor {FLOORS[there]}")
     return wrong
 
@@ -145,19 +152,19 @@ def roundabout(sources: Sources) -> list[str]:
     """Names taken from a shop window or from a file that has them from elsewhere."""
     wrong = []
     for one in inside(sources):
-        if one.target in packages(sources) and room(one.module) != "":
-            wrong.append(f"{one}: import the file that defines the name")
-        elif one.name is not None and one.target in sources and one.name not in defined(sources[one.target]):
-            wrong.append(f"{one}: it is not defined there")
+        if one.target not in sources or one.name is None or one.name not in defined(sources[one.target]):
+            if one.target in packages(sources):
+                wrong.append(f"{one}: import the file that defines the name")
+            elif one.name is not None and one.target in sources:
+                wrong.append(f"{one}: it is not defined there")
     return wrong
 
 
 def circles(sources: Sources) -> list[str]:
     """Modules that import each other in a ring, one ring a line."""
-    known = {
-        module: sorted({one.target for one in inside({module: tree})} & set(sources))
-        for module, tree in sources.items()
-    }
+    known: dict[str, set[str]] = {module: set() for module in sources}
+    for one in inside(sources):
+        known[one.module] |= {one.target} & set(sources)
     done: set[str] = set()
     found: list[str] = []
 
@@ -165,7 +172,7 @@ def circles(sources: Sources) -> list[str]:
         if module in path:
             found.append(" -> ".join((*path[path.index(module) :], module)))
         elif module not in done:
-            for target in known[module]:
+            for target in sorted(known[module]):
                 walk(target, (*path, module))
             done.add(module)
 
@@ -224,7 +231,7 @@ def methods(sources: Sources) -> dict[str, str]:
     """Class name to config name of all balancers, sharings and encoders: public classes with a `name = "..."` of their own."""
     found = {}
     for module, tree in sources.items():
-        if room(module) in ("balance", "sharing", "encoders"):
+        if room(module) in METHOD_ROOMS:
             for node in tree.body:
                 if isinstance(node, ast.ClassDef):
                     for item in node.body:
@@ -240,20 +247,22 @@ def methods(sources: Sources) -> dict[str, str]:
 
 
 def training_names_methods(sources: Sources) -> list[str]:
-    """Method classes mentioned in training/, and comparisons with a method's config name."""
-    wrong = []
+    """Method classes imported into training/, and comparisons with a method's config name."""
     known = methods(sources)
+    wrong = [
+        str(one)
+        for one in inside(sources)
+        if room(one.module) == "training" and one.name in known and room(one.target) in METHOD_ROOMS
+    ]
     for module, tree in sources.items():
-        if room(module) != "training":
-            continue
-        for node in ast.walk(tree):
-            words = [node.id] if isinstance(node, ast.Name) else [node.attr] if isinstance(node, ast.Attribute) else []
-            if isinstance(node, ast.ImportFrom):
-                words = [alias.name for alias in node.names]
-            wrong += [f"{module}:{node.lineno} names {word}" for word in words if word in known]  # type: ignore[attr-defined]
-            if isinstance(node, (ast.Compare, ast.MatchValue)):
-                texts = {str(one.value) for one in ast.walk(node) if isinstance(one, ast.Constant)}
-                wrong += [f"{module}:{node.lineno} asks for '{text}'" for text in texts & set(known.values())]
+        if room(module) == "training":
+            for node in ast.walk(tree):
+                if isinstance(node, (ast.Compare, ast.MatchValue)):
+                    texts = {str(one.value) for one in ast.walk(node) if isinstance(one, ast.Constant)}
+                    wrong += [
+                        f"{module}:{node.lineno} asks for '{text}'"
+                        for text in texts & set(known.values()) - COMMON_WORDS
+                    ]
     return wrong
 
 
@@ -279,15 +288,18 @@ def dressed_windows(sources: Sources) -> list[str]:
 
 
 def open_signatures(sources: Sources) -> list[str]:
-    """Public functions and methods that take **kwargs."""
-    return [
-        f"{module}:{node.lineno} {node.name}(**{node.args.kwarg.arg})"
-        for module, tree in sources.items()
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        and node.args.kwarg
-        and not node.name.startswith("_")
-    ]
+    """Public functions and methods that take **kwargs; a function inside a function is nobody's signature."""
+    wrong = []
+    for module, tree in sources.items():
+        bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
+        for node in (one for body in bodies for one in body):
+            if (
+                isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+                and node.args.kwarg
+                and not node.name.startswith("_")
+            ):
+                wrong.append(f"{module}:{node.lineno} {node.name}(**{node.args.kwarg.arg})")
+    return wrong
 
 
 RULES: tuple[Callable[[Sources], list[str]], ...] = (
