@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cotrain.balance.engine import Engine
 from cotrain.balance.protocol import Combiner, Family, Need, Seen, Weigher
@@ -100,7 +100,7 @@ def agree() -> Agree:
         losses: dict[str, Tensor],
         parameters: Iterable[Tensor],
         *,
-        shared: Iterable[Tensor] | None = None,
+        shared: nn.Module | Iterable[Tensor] | None = None,
         tolerance: float = 1e-10,
         penalty: Tensor | None = None,
         before: dict[int, Tensor] | None = None,
@@ -112,7 +112,9 @@ def agree() -> Agree:
         extra: list[Tensor | None] = [None] * len(everything)
         if penalty is not None:
             extra = list(torch.autograd.grad(penalty, everything, retain_graph=True, allow_unused=True))
-        narrowed = None if shared is None else {id(parameter) for parameter in shared}
+        shared = shared if shared is None or isinstance(shared, nn.Module) else list(shared)
+        inside = shared.parameters() if isinstance(shared, nn.Module) else shared
+        narrowed = None if inside is None else {id(parameter) for parameter in inside}
         common = [
             sum(row[place] is not None for row in rows) > 1 and (narrowed is None or id(parameter) in narrowed)
             for place, parameter in enumerate(everything)
@@ -123,7 +125,9 @@ def agree() -> Agree:
         report = engine.backward(losses, penalty=penalty, **calls)  # type: ignore[arg-type]
         assert report.gramian is not None
         scale = float(calls.get("loss_scale", 1.0))  # type: ignore[arg-type]
-        torch.testing.assert_close(report.gramian * scale**2, truth, rtol=tolerance, atol=tolerance * float(truth.abs().max()))
+        torch.testing.assert_close(
+            report.gramian * scale**2, truth, rtol=tolerance, atol=tolerance * float(truth.abs().max())
+        )
         for place, parameter in enumerate(everything):
             expected: Tensor | None = extra[place]
             for index, name in enumerate(losses):
@@ -139,7 +143,9 @@ def agree() -> Agree:
                 continue
             assert parameter.grad is not None
             size = float(expected.abs().max())
-            torch.testing.assert_close(parameter.grad, expected.to(parameter.dtype), rtol=tolerance, atol=tolerance * size)
+            torch.testing.assert_close(
+                parameter.grad, expected.to(parameter.dtype), rtol=tolerance, atol=tolerance * size
+            )
         return report
 
     return check

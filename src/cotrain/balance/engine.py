@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, final
 import torch
 from torch import Tensor, nn
 
+from cotrain.balance.disjoint import Disjoint, disjoint_or_reason
 from cotrain.balance.exact import Exact
 from cotrain.balance.features import Features
 from cotrain.balance.length import Length, lengthened
@@ -110,6 +111,8 @@ class Engine:
         start = time.perf_counter()
         names, values = tuple(losses), self._checked(losses)
         if not values:
+            if penalty is not None and penalty.requires_grad:
+                torch.autograd.backward(penalty)
             return self._close(Report((), torch.zeros(0, dtype=torch.float64), None, refreshed=False), start)
         with torch.no_grad():
             seen_losses = torch.stack([value.detach() for value in values]).double()
@@ -122,14 +125,16 @@ class Engine:
         if not all(finite):
             skipped |= {name: "its loss is not finite" for name, good in zip(names, finite, strict=True) if not good}
         if skipped and loss_scale != 1.0:
-            return self._close(self._visible(_Step(names, values, seen_losses, skipped, penalty, loss_scale)), start)
+            return self._close(
+                self._visible(_Step(names, values, seen_losses, skipped, penalty, loss_scale, {})), start
+            )
         if skipped:
             values = [value for value, good in zip(values, finite, strict=True) if good]
             names = tuple(name for name, good in zip(names, finite, strict=True) if good)
             seen_losses = seen_losses[seen_losses.isfinite()]
             if not values or "penalty" in skipped:
                 return self._close(Report(names, seen_losses, None, skipped=skipped, step_skipped=True), start)
-        step = _Step(names, values, seen_losses, skipped, penalty, loss_scale)
+        step = _Step(names, values, seen_losses, skipped, penalty, loss_scale, dict(rows) if rows else {})
         if isinstance(self.balancer, Combiner):
             return self._close(self._combined(self.balancer, step), start)
         if weights is not None:
@@ -150,7 +155,8 @@ class Engine:
         if not values:
             raise ConfigError("Engine.probe expects losses by task name; got none; pass at least one")
         seen_losses = torch.stack([value.detach() for value in values]).double()
-        gramian, layers = self._gather(values, True).gramians()
+        step = _Step(names, values, seen_losses, {}, None, 1.0, {})
+        gramian, layers = self._gather(step, keep_graph=True).gramians()
         return Measurement(names, seen_losses, gramian, layers)
 
     def state_dict(self) -> dict[str, Any]:
@@ -171,15 +177,24 @@ class Engine:
         if self.generator is not None and state["generator"] is not None:
             self.generator.set_state(state["generator"])
 
-    def _gather(self, values: list[Tensor], keep_graph: bool, *, ghosts: bool = True) -> Exact | Features:
-        graph = Graph(values, keep_graph)
+    def _gather(self, step: _Step, *, keep_graph: bool = False, ghosts: bool = True) -> Exact | Features | Disjoint:
+        """The per-task gradients of this step, in the form that this engine's mode and method ask for."""
+        keep_graph = keep_graph or step.penalty is not None
+        graph = Graph(step.values, keep_graph)
         if self.mode == "features" or (isinstance(self.balancer, Combiner) and self.balancer.at == "features"):
             return Features(graph, self._scope)
-        return Exact(graph, self._scope, chunk=self.chunk, keep_graph=keep_graph, ghosts=ghosts)
+        if not step.rows:
+            return Exact(graph, self._scope, chunk=self.chunk, keep_graph=keep_graph, ghosts=ghosts)
+        apart = disjoint_or_reason(graph, self._scope, step.names, step.rows, keep_graph)
+        if not isinstance(apart, str):
+            return apart
+        exact = Exact(graph, self._scope, chunk=self.chunk, keep_graph=keep_graph, ghosts=ghosts)
+        exact.notes = (f"rows: one pass a task, because {apart}",)
+        return exact
 
     def _gathered(self, balancer: Weigher, step: _Step) -> Report:
         """A step whose weights come from inner products of gradients."""
-        gathered = self._gather(step.values, step.penalty is not None)
+        gathered = self._gather(step)
         gramian, layers = gathered.gramians()
         if step.loss_scale != 1.0:
             gramian, layers = gramian / step.loss_scale**2, None if layers is None else layers / step.loss_scale**2
@@ -213,7 +228,9 @@ class Engine:
         if balancer.family == "gradient":
             heads[kept] = 1.0
         gathered.apply(full, heads.mean(0) if heads.dim() == 2 else heads, step.penalty)
-        return Report(names, losses, applied, gramian, layers, skipped, gathered.fallbacks, notes_of(balancer))
+        return Report(
+            names, losses, applied, gramian, layers, skipped, gathered.fallbacks, gathered.notes + notes_of(balancer)
+        )
 
     def _weighed(self, balancer: Weigher, step: _Step) -> Report:
         """A step whose weights come from the losses alone."""
@@ -253,7 +270,7 @@ class Engine:
 
     def _combined(self, balancer: Combiner, step: _Step) -> Report:
         """A step of a method that is shown the gradients themselves."""
-        gathered = self._gather(step.values, step.penalty is not None, ghosts=False)
+        gathered = self._gather(step, ghosts=False)
         gathered.combine(balancer, torch.ones_like(step.losses), step.penalty, self.generator)
         return Report(
             step.names,
@@ -261,7 +278,7 @@ class Engine:
             None,
             skipped=step.skipped,
             fallbacks=gathered.fallbacks,
-            notes=notes_of(balancer),
+            notes=gathered.notes + notes_of(balancer),
         )
 
     def _visible(self, step: _Step) -> Report:
@@ -305,9 +322,9 @@ class _Step(NamedTuple):
     skipped: dict[str, str]
     penalty: Tensor | None
     loss_scale: float
+    rows: dict[str, Tensor]
 
 
 def notes_of(balancer: Balancer) -> tuple[str, ...]:
-    """What the method has to say about its last answer, if it says anything."""
-    notes = getattr(balancer, "notes", None)
-    return tuple(notes()) if callable(notes) else ()
+    """What the method has to say about its last answer."""
+    return tuple(balancer.notes())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import GraphExecGroup
 
 from cotrain.balance.deposit import deposit
 from cotrain.balance.passes import Graph, common_passes
@@ -14,39 +15,30 @@ from cotrain.balance.protocol import Combiner
 from cotrain.balance.scope import Scope
 from cotrain.balance.walk import Walk, leaf_tensor, refuse_what_cannot_be_exact
 
-BATCHED = frozenset(
-    {
-        "AddmmBackward0",
-        "MmBackward0",
-        "BmmBackward0",
-        "BaddbmmBackward0",
-        "TBackward0",
-        "TransposeBackward0",
-        "PermuteBackward0",
-        "ViewBackward0",
-        "UnsafeViewBackward0",
-        "ReshapeAliasBackward0",
-        "UnsqueezeBackward0",
-        "SqueezeBackward1",
-        "ExpandBackward0",
-        "CloneBackward0",
-        "ReluBackward0",
-        "LeakyReluBackward0",
-        "GeluBackward0",
-        "SiluBackward0",
-        "TanhBackward0",
-        "SigmoidBackward0",
-        "MulBackward0",
-        "AddBackward0",
-        "SubBackward0",
-        "DivBackward0",
-        "CatBackward0",
-        "StackBackward0",
-        "SumBackward1",
-        "torch::autograd::AccumulateGrad",
-    }
-)
-"""Operations that several passes cross together faster than one by one (measured by benchmarks/balance_step.py on a CPU)."""
+BATCHED: dict[str, tuple[str, ...]] = {
+    "AddmmBackward0": ("_raw_saved_mat1", "_raw_saved_mat2"),
+    "MmBackward0": ("_raw_saved_self", "_raw_saved_mat2"),
+    "BmmBackward0": ("_raw_saved_self", "_raw_saved_mat2"),
+    "BaddbmmBackward0": ("_raw_saved_batch1", "_raw_saved_batch2"),
+    "ReluBackward0": ("_raw_saved_result",),
+    "LeakyReluBackward0": ("_raw_saved_self",),
+    "GeluBackward0": ("_raw_saved_self",),
+    "SiluBackward0": ("_raw_saved_self",),
+    "TanhBackward0": ("_raw_saved_result",),
+    "SigmoidBackward0": ("_raw_saved_result",),
+    "MulBackward0": ("_raw_saved_self", "_raw_saved_other"),
+    "DivBackward0": ("_raw_saved_self", "_raw_saved_other"),
+    **dict.fromkeys(
+        ("AddBackward0", "SubBackward0", "CatBackward0", "StackBackward0", "SumBackward1", "ExpandBackward0"), ()
+    ),
+    **dict.fromkeys(
+        ("TBackward0", "TransposeBackward0", "PermuteBackward0", "ViewBackward0", "UnsafeViewBackward0"), ()
+    ),
+    **dict.fromkeys(("ReshapeAliasBackward0", "UnsqueezeBackward0", "SqueezeBackward1", "CloneBackward0"), ()),
+    "torch::autograd::AccumulateGrad": (),
+}
+"""Operations that several passes cross together faster than one by one (measured by benchmarks/balance_step.py on a CPU), with
+the tensors each saved."""
 BATCHED_ROWS = 512
 """Largest number of rows at which passes of such a network travel together."""
 
@@ -62,8 +54,9 @@ class Exact:
         self.tasks = graph.tasks
         self._graph = graph
         self.plan: Plan = plan_of(graph.found, self.tasks, scope, ghosts)
-        for unit in self.plan.units:
-            unit.read()
+        with GraphExecGroup():
+            for unit in self.plan.units:
+                unit.read()
         batch = batch_size(graph.found, self.tasks, chunk)
         owned = graph.owned
         self.rows: list[Rows | None] = common_passes(self.plan.edges, owned.arrivals, self.tasks, keep_graph, batch)
@@ -72,6 +65,7 @@ class Exact:
             if sent is not None:
                 edge = unit.edges[0]
                 self.rows[edge] = with_leaf_rows(self.rows[edge], sent, self.tasks)
+        self.notes: tuple[str, ...] = ()
         self.fallbacks = tuple(f"{scope.name(tensor)} ({operation})" for tensor, operation in self.plan.fallbacks)
 
     def gramians(self) -> tuple[Tensor, Tensor | None]:
@@ -203,11 +197,12 @@ def with_leaf_rows(rows: Rows | None, sent: dict[int, Tensor], tasks: int) -> Ro
 
 
 def batch_size(found: Walk, tasks: int, chunk: int | None) -> int:
-    """How many passes travel at once: 1 is a loop."""
+    """How many passes travel at once: 1 is a loop. Saved tensors with hooks (checkpointing, offloading) are never unpacked batched."""
     if chunk == 1 or tasks == 1:
         return 1
     for node in found.common:
-        if node.name() not in BATCHED:
+        saved = BATCHED.get(node.name())
+        if saved is None or any(getattr(node, name).unpack_hook is not None for name in saved):
             return 1
         shape = node._input_metadata[0].shape
         if len(shape) > 1 and shape[0] > BATCHED_ROWS and found.children[node]:

@@ -25,6 +25,7 @@ class Features:
     """The per-task gradients of one graph at its features; everything below is passed once, with their weighted sum."""
 
     fallbacks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __init__(self, graph: Graph, scope: Scope) -> None:
         scope.refuse_narrowing(graph.found)

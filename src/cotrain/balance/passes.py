@@ -102,10 +102,12 @@ def owned_pass(found: Walk, losses: Sequence[Tensor], nodes: Sequence[Node | Non
     if not inputs:
         return answer
     handles = [node.register_hook(_catcher(answer, crossings)) for node, crossings in by_node.items()]
+    if found.nested:
+        handles += [node.register_prehook(_nothing) for node in {target for target, _ in targets} if not is_leaf(node)]
     try:
         quiet = [*found.owned_leaves, *(target for target, _ in targets if is_leaf(target))]
         with quiet_hooks(quiet), explained():
-            gradients = torch.autograd.grad(roots, inputs, retain_graph=keep_graph, allow_unused=True)
+            gradients = torch.autograd.grad(roots, inputs, retain_graph=keep_graph or found.nested, allow_unused=True)
     finally:
         for handle in handles:
             handle.remove()
@@ -123,6 +125,11 @@ def _catcher(answer: Owned, crossings: list[Crossing]) -> Any:
                 answer.send(target, number, owner, gradient)
 
     return catch
+
+
+def _nothing(gradients: tuple[Tensor | None, ...]) -> tuple[None, ...]:
+    """Where one edge into the common part lies below another, autograd runs what is between: send nothing through it."""
+    return (None,) * len(gradients)
 
 
 def common_passes(

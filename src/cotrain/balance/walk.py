@@ -59,9 +59,13 @@ class Use(NamedTuple):
 
 
 class Walk:
-    """What one walk found; `owner` maps every node reached to the index of its only root, or to SHARED."""
+    """What one walk found; `owner` maps every node reached to the index of its only root, or to SHARED.
 
-    __slots__ = ("children", "common", "crossings", "owned_leaves", "owner", "uses")
+    common: the common nodes. uses: for each common parameter's leaf, how common nodes use it. nested: an edge into the common
+    part ends in a node that another common node leads to as well.
+    """
+
+    __slots__ = ("children", "common", "crossings", "nested", "owned_leaves", "owner", "uses")
 
     def __init__(self, children: dict[Node, tuple[tuple[Node, int], ...]], owner: dict[Node, int]) -> None:
         self.children = children
@@ -69,6 +73,7 @@ class Walk:
         self.crossings: list[Crossing] = []
         self.owned_leaves: list[Node] = []
         self.common: list[Node] = []
+        self.nested = False
         self.uses: dict[Node, list[Use]] = {}
 
 
@@ -103,6 +108,7 @@ def _sort(found: Walk) -> None:
     """Fill in crossings, owned leaves, common nodes and the uses of common parameters."""
     owner, children = found.owner, found.children
     chains: dict[Node, tuple[tuple[Node, ...], Node] | None] = {}
+    below_common: set[Node] = set()
     for node, below in children.items():
         mine = owner[node]
         if mine >= 0:
@@ -114,6 +120,7 @@ def _sort(found: Walk) -> None:
                     found.crossings.append(Crossing(node, argument, mine, child, number))
             continue
         found.common.append(node)
+        below_common.update(child for child, _ in below)
         if not below:
             found.uses.setdefault(node, [])
             continue
@@ -125,6 +132,7 @@ def _sort(found: Walk) -> None:
             chain = _chain(child, children, chains)
             if chain is not None:
                 found.uses.setdefault(chain[1], []).append(Use(node, argument, chain[0]))
+    found.nested = any(crossing.target in below_common for crossing in found.crossings)
 
 
 def _chain(
