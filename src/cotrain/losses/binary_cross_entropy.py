@@ -6,13 +6,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cotrain.core.fields import Field, weighted
+from cotrain.losses.aligned import aligned
 
 
 def binary_cross_entropy(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """sum w (log(1 + e^z) - t z) over cells, and sum w: minus the log-likelihood of label t in {0, 1} at logit z.
+    """sum w (log(1 + e^z) - t z) over cells, and sum w: minus the log-likelihood of label t at logit z.
 
-    output: [N, 1] or [N, C] logits; target.values: [N] or [N, C] in {0, 1}.
+    output z: [N, 1] or [N, C] logits; target.values t: [N] or [N, C], 0 or 1 (whole numbers and truth values will do).
     """
-    logits = output.reshape(target.values.shape).to(target.values.dtype)
-    element = F.binary_cross_entropy_with_logits(logits, target.values, reduction="none")
-    return weighted(element, target, weight)
+    logits, labels = aligned(output, target)
+    return weighted(F.binary_cross_entropy_with_logits(logits, labels, reduction="none"), target, weight)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from cotrain.core.fields import Field, weighted
+from cotrain.losses.aligned import aligned
 
 
 def squared_error(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """sum w (y - t)^2 over cells, and sum w. output: [N, C]; target.values: [N, C], or [N] for C = 1."""
-    return weighted(
-        (output.reshape(target.values.shape).to(target.values.dtype) - target.values).square(), target, weight
-    )
+    """sum w (y - t)^2 over cells, and sum w. output y: [N, C]; target.values t: [N, C], or [N] for C = 1.
+
+    Without `valid` a row counts once and its columns are averaged.
+    """
+    guess, truth = aligned(output, target)
+    return weighted((guess - truth).square(), target, weight)

@@ -15,8 +15,9 @@ from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import HeadSettings, Loss
 from cotrain.losses.binary_cross_entropy import binary_cross_entropy
-from cotrain.tasks.labels import ClassCodec, as_label, one_column
-from cotrain.tasks.scores import calibration_error, check_metric, error_of, held_rows, higher_is_better
+from cotrain.tasks.checks import check_settings, target_columns
+from cotrain.tasks.labels import ClassCodec, as_label
+from cotrain.tasks.scores import calibration_error, error_of, held_rows, higher_is_better
 
 METRICS = (
     "auc",
@@ -33,7 +34,10 @@ METRICS = (
 
 @dataclass(frozen=True)
 class BinaryMetrics:
-    """Scores on logits [N, 1] against labels [N]; where only one class occurs, AUC and average precision are NaN."""
+    """Scores on logits [N, 1] against labels [N]; where only one class occurs, AUC and average precision are NaN.
+
+    All are NaN without a label, or where an output is NaN. precision, recall and f1 are those of yes, 0 where nothing is found.
+    """
 
     primary: str = "auc"
     threshold: float = 0.5
@@ -42,11 +46,12 @@ class BinaryMetrics:
         from sklearn import metrics
 
         logit, label, weights = held_rows(output, target, weight)
+        logit = np.clip(logit.reshape(-1), -700.0, 700.0)
         nothing = dict.fromkeys(METRICS, math.nan)
-        if label.size == 0:
+        if label.size == 0 or np.isnan(logit).any():
             return nothing
         truth = label.reshape(-1) > 0.5
-        probability = 1.0 / (1.0 + np.exp(-np.clip(logit.reshape(-1), -700, 700)))
+        probability = 1.0 / (1.0 + np.exp(-logit))
         guess = probability >= self.threshold
         two = bool(truth.any() and not truth.all())
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
@@ -58,8 +63,8 @@ class BinaryMetrics:
             if (truth == side).any()
         ]
         return {
-            "auc": float(metrics.roc_auc_score(truth, logit.reshape(-1), sample_weight=weights)) if two else math.nan,
-            "average_precision": float(metrics.average_precision_score(truth, logit.reshape(-1), sample_weight=weights))
+            "auc": float(metrics.roc_auc_score(truth, logit, sample_weight=weights)) if two else math.nan,
+            "average_precision": float(metrics.average_precision_score(truth, logit, sample_weight=weights))
             if two
             else math.nan,
             "accuracy": float(np.average(guess == truth, weights=weights)),
@@ -67,7 +72,7 @@ class BinaryMetrics:
             "precision": float(precision),
             "recall": float(recall),
             "f1": float(f1),
-            "log_loss": float(metrics.log_loss(truth, probability, sample_weight=weights, labels=[False, True])),
+            "log_loss": float(np.average(np.logaddexp(0.0, np.where(truth, -logit, logit)), weights=weights)),
             "calibration_error": calibration_error(probability, truth.astype(float), weights),
         }
 
@@ -101,17 +106,28 @@ class Binary:
     fitted: ClassCodec | None = field(default=None, metadata={"setting": False})
 
     def __post_init__(self) -> None:
-        one_column(self.name, self.columns)
-        check_metric(self.name, self.metric, METRICS)
+        object.__setattr__(self, "columns", target_columns(self.name, self.columns))
+        check_settings(
+            self.name,
+            weight=self.weight,
+            metric=self.metric,
+            known=METRICS,
+            loss=self.loss,
+            losses=self.losses,
+            head=self.head,
+        )
         if not 0 < self.threshold < 1:
             raise ConfigError(f"task '{self.name}': threshold must lie between 0 and 1, got {self.threshold}")
 
     @property
     def codec(self) -> ClassCodec:
-        columns = (self.name,) if self.columns is None else tuple(self.columns)
+        return self.fitted or self._unfitted()
+
+    def _unfitted(self) -> ClassCodec:
         given = self.positive
         labels: Sequence[object] = () if given is None else given if isinstance(given, (list, tuple)) else (given,)
-        return self.fitted or ClassCodec(self.name, columns, (), True, tuple(as_label(label) for label in labels))
+        columns = target_columns(self.name, self.columns)
+        return ClassCodec(self.name, columns, (), True, tuple(as_label(label) for label in labels))
 
     @property
     def outputs(self) -> int:
@@ -133,13 +149,18 @@ class Binary:
         return {self.name: labels, f"{self.name}_probability": probability.cpu().numpy()}
 
     def reference(self, target: Field, weight: Tensor | None) -> Tensor | None:
-        """[1] the logit of the weighted share of yes, the constant that minimises cross-entropy."""
+        """[1] the logit of the weighted share of yes, the constant that minimises cross-entropy; 0 where there is no label.
+
+        The share is kept 1e-6 away from 0 and 1, where no finite logit is best.
+        """
         if self.loss is not binary_cross_entropy:
             return None
         cells = cell_weight(target, weight).double()
-        share = (cells * target.values.double().reshape(cells.shape)).sum() / cells.sum()
-        share = share.clamp(0.5 / (cells.sum() + 1), 1 - 0.5 / (cells.sum() + 1))
-        return torch.logit(share).reshape(1)
+        if not bool(cells.sum() > 0):
+            return cells.new_zeros(1)
+        share = (cells * target.filled().double().reshape(cells.shape)).sum() / cells.sum()
+        return torch.logit(share.clamp(1e-6, 1 - 1e-6)).reshape(1)
 
     def refitted(self, frame: Any) -> Binary:
-        return replace(self, fitted=self.codec.fit(frame))
+        """The same task with the classes of these rows (a frame that holds its column)."""
+        return replace(self, fitted=self._unfitted().fit(frame))

@@ -1,12 +1,11 @@
 """Labels of a class target: read, stripped of stray whitespace, numbered.
 
-A label is compared as text, so that 1, "1", " 1 " and 1.0 are one class. Words for missing cells are the data room's affair; here only
+A label is compared as text, so that True, 1, 1.0, "1", "1.0" and " 1 " are one class. Words for missing cells are the data room's affair; here only
 an empty text and NaN are none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +14,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from cotrain.core.errors import ConfigError, DataError, nearest
+from cotrain.core.errors import DataError, nearest
 from cotrain.core.fields import Field
 
 
@@ -33,7 +32,11 @@ def as_labels(series: pl.Series) -> pl.Series:
             pl.String
         )
         return numbers.zip_with(numbers.is_not_null(), others).alias(series.name)
-    text = series.cast(pl.String).str.strip_chars()
+    if series.dtype.is_nested() or series.dtype == pl.Object:
+        raise DataError(
+            f"column '{series.name}' should hold labels, but its cells are {series.dtype}; give one word or number a row"
+        )
+    text = series.cast(pl.String).str.strip_chars().str.replace(r"^([+-]?\d+)\.0+$", "${1}")
     return text.zip_with((text != "").fill_null(False), pl.Series([None], dtype=pl.String))
 
 
@@ -41,14 +44,6 @@ def as_label(value: object) -> str:
     """One label as the columns' labels are written: 1.0 is "1", True is "1", blanks at the ends are gone."""
     found: str | None = as_labels(pl.Series([value], strict=False))[0]
     return "" if found is None else found
-
-
-def one_column(task: str, columns: Sequence[str] | None) -> None:
-    """Raises ConfigError unless a class target is given one column."""
-    if columns is not None and (isinstance(columns, str) or len(columns) != 1):
-        raise ConfigError(
-            f"task '{task}': columns must be a list with one column of labels, got {columns!r}; make a task of each"
-        )
 
 
 def in_order(labels: pl.Series) -> tuple[str, ...]:
@@ -64,8 +59,13 @@ def in_order(labels: pl.Series) -> tuple[str, ...]:
 class ClassCodec:
     """Codes labels as class numbers and back. `classes` is empty until fitted or given.
 
-    Labels that the training rows do not have are treated as missing targets and counted by `notes`.
+    Labels that the training rows do not have are treated as missing targets and counted by `notes`; where `positive` names the
+    labels that mean yes, every other label means no.
     values: [B] int64, or [B] float 0/1 when `binary` (then class 1 is the positive one).
+
+    >>> codec = ClassCodec("size", ("size",)).fit(pl.DataFrame({"size": ["10", " 9 ", None, "9.0"]}))
+    >>> codec.classes, codec.encode(pl.DataFrame({"size": [9, 10, 11]})).present.tolist()
+    (('9', '10'), [True, True, False])
     """
 
     task: str
@@ -85,7 +85,7 @@ class ClassCodec:
         where = f"task '{self.task}' (column '{self.columns[0]}')"
         if not found:
             raise DataError(f"{where}: expected labels in the training rows, found none; check the column or the split")
-        if self.classes:
+        if self.classes and not self.binary:
             strange = [label for label in found if label not in self.classes]
             if strange:
                 raise DataError(
@@ -124,6 +124,11 @@ class ClassCodec:
         return replace(self, classes=_negative_first(found))
 
     def encode(self, frame: pl.DataFrame) -> Field:
+        """Class numbers [B]; rows without a label, or with one the classes do not have, are not present. Raises DataError before `fit`."""
+        if not self.classes:
+            raise DataError(
+                f"task '{self.task}': its classes are not known yet; fit the codec on the training rows first"
+            )
         labels = as_labels(frame[self.columns[0]])
         if self.positive:
             codes = labels.is_in(list(self.positive)).cast(pl.Int64)
@@ -153,6 +158,7 @@ class ClassCodec:
         return [self.classes[code] for code in codes.tolist()]
 
     def to_json(self) -> dict[str, Any]:
+        """The codec as plain JSON; `from_json` is its inverse."""
         return {
             "task": self.task,
             "columns": list(self.columns),
@@ -163,6 +169,7 @@ class ClassCodec:
 
     @staticmethod
     def from_json(stored: dict[str, Any]) -> ClassCodec:
+        """The codec `to_json` was asked of."""
         return ClassCodec(
             stored["task"],
             tuple(stored["columns"]),

@@ -15,8 +15,9 @@ from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import HeadSettings, Loss
 from cotrain.losses.cross_entropy import cross_entropy
-from cotrain.tasks.labels import ClassCodec, as_label, one_column
-from cotrain.tasks.scores import calibration_error, check_metric, error_of, held_rows, higher_is_better
+from cotrain.tasks.checks import check_settings, target_columns
+from cotrain.tasks.labels import ClassCodec, as_label
+from cotrain.tasks.scores import calibration_error, error_of, held_rows, higher_is_better
 
 METRICS = (
     "accuracy",
@@ -32,7 +33,10 @@ METRICS = (
 
 @dataclass(frozen=True)
 class MulticlassMetrics:
-    """Scores on logits [N, C] against class numbers [N]; AUC is the mean of one-against-rest over classes that occur."""
+    """Scores on logits [N, C] against class numbers [N]; macro figures and AUC (one against the rest) are means over classes that occur.
+
+    All are NaN without a label, or where an output is NaN; AUC is where only one class occurs.
+    """
 
     primary: str = "accuracy"
 
@@ -40,11 +44,12 @@ class MulticlassMetrics:
         from sklearn import metrics
 
         logits, label, weights = held_rows(output, target, weight)
-        if label.size == 0:
+        if label.size == 0 or np.isnan(logits).any():
             return dict.fromkeys(METRICS, math.nan)
-        truth = label.astype(int)
-        shifted = np.exp(logits - logits.max(1, keepdims=True))
-        probability = shifted / shifted.sum(1, keepdims=True)
+        truth = label.reshape(-1).astype(int)
+        logits = np.clip(logits, -1e300, 1e300)
+        shifted = logits - logits.max(1, keepdims=True)
+        probability = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
         guess = probability.argmax(1)
         occurring = np.unique(truth)
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
@@ -64,7 +69,7 @@ class MulticlassMetrics:
             "recall_macro": float(recall),
             "auc": float(np.mean(areas)) if areas else math.nan,
             "log_loss": float(
-                -np.average(np.log(np.maximum(probability[np.arange(len(truth)), truth], 1e-300)), weights=weights)
+                np.average(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(truth)), truth], weights=weights)
             ),
             "calibration_error": calibration_error(probability.max(1), hit.astype(float), weights),
         }
@@ -97,16 +102,33 @@ class Multiclass:
     fitted: ClassCodec | None = field(default=None, metadata={"setting": False})
 
     def __post_init__(self) -> None:
-        one_column(self.name, self.columns)
-        check_metric(self.name, self.metric, METRICS)
-        if isinstance(self.classes, int) and self.classes < 2:
-            raise ConfigError(f"task '{self.name}': classes must be at least 2, got {self.classes}")
+        object.__setattr__(self, "columns", target_columns(self.name, self.columns))
+        check_settings(
+            self.name,
+            weight=self.weight,
+            metric=self.metric,
+            known=METRICS,
+            loss=self.loss,
+            losses=self.losses,
+            head=self.head,
+        )
+        given = self._given()
+        if self.classes is not None and (len(given) < 2 or len(set(given)) < len(given) or "" in given):
+            raise ConfigError(
+                f"task '{self.name}': classes must be a number of at least 2, or at least two different labels, got {self.classes!r}"
+            )
 
     @property
     def codec(self) -> ClassCodec:
-        columns = (self.name,) if self.columns is None else tuple(self.columns)
-        classes: Sequence[Any] = range(self.classes) if isinstance(self.classes, int) else (self.classes or ())
-        return self.fitted or ClassCodec(self.name, columns, tuple(as_label(label) for label in classes))
+        return self.fitted or self._unfitted()
+
+    def _unfitted(self) -> ClassCodec:
+        return ClassCodec(self.name, target_columns(self.name, self.columns), self._given())
+
+    def _given(self) -> tuple[str, ...]:
+        """The classes the user named, as labels; none if they are to be found in the rows."""
+        classes: Sequence[object] = range(self.classes) if isinstance(self.classes, int) else self.classes or ()
+        return (classes,) if isinstance(classes, str) else tuple(as_label(label) for label in classes)
 
     @property
     def outputs(self) -> int:
@@ -133,12 +155,19 @@ class Multiclass:
         return out
 
     def reference(self, target: Field, weight: Tensor | None) -> Tensor | None:
-        """[C] the logs of the classes' weighted shares, the constant that minimises cross-entropy."""
+        """[C] the logs of the classes' weighted shares, the constant that minimises cross-entropy; zeros where there is no label.
+
+        Each class gets a share of at least 1e-6 / C, where no finite logit is best.
+        """
         if self.loss is not cross_entropy:
             return None
-        cells = cell_weight(target, weight).double()
-        total = torch.zeros(self.outputs, dtype=torch.float64, device=cells.device).index_add_(0, target.values, cells)
+        cells = cell_weight(target, weight).double().reshape(-1)
+        labels = target.filled().reshape(-1).long()
+        total = torch.zeros(self.outputs, dtype=torch.float64, device=cells.device).index_add_(0, labels, cells)
+        if not bool(cells.sum() > 0):
+            return total
         return ((total + 1e-6 * cells.sum() / self.outputs) / cells.sum()).log()
 
     def refitted(self, frame: Any) -> Multiclass:
-        return replace(self, fitted=self.codec.fit(frame))
+        """The same task with the classes of these rows (a frame that holds its column), unless they were given."""
+        return replace(self, fitted=self._unfitted().fit(frame))

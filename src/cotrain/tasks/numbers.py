@@ -13,12 +13,19 @@ from torch import Tensor
 from cotrain.core.errors import DataError
 from cotrain.core.fields import Field
 
+MISSING = ("", "?", "-", "na", "n/a", "nan", "null", "none")
+"""Words that are no number and mean that there is none, in any case."""
+
 
 @dataclass(frozen=True)
 class NumberCodec:
     """values [B, C] = (y - mean) / scale, column by column; a missing cell is not valid, a row with none is not present.
 
     Empty `mean` means not fitted (then values pass through as they are).
+
+    >>> codec = NumberCodec("age", ("age",)).fit(pl.DataFrame({"age": [20.0, None, 40.0]}))
+    >>> codec.mean, codec.scale, codec.encode(pl.DataFrame({"age": ["50", "?"]})).values.tolist()
+    ((30.0,), (10.0,), [[2.0], [0.0]])
     """
 
     task: str
@@ -41,7 +48,7 @@ class NumberCodec:
                     f"task '{self.task}': column '{column}' holds no number in the training rows; check the column or the split"
                 )
             mean, scale = float(held.mean()), float(held.std())
-            if scale <= 1e-12 * max(1.0, abs(mean)):
+            if scale <= 1e-12 * abs(mean):
                 raise DataError(
                     f"task '{self.task}': column '{column}' is {mean:g} in all {held.size} training rows that have it; there is nothing to predict"
                 )
@@ -50,6 +57,7 @@ class NumberCodec:
         return replace(self, mean=tuple(means), scale=tuple(scales))
 
     def encode(self, frame: pl.DataFrame) -> Field:
+        """Standardised values [B, C]. Raises DataError for words and infinite cells, naming column and row."""
         numbers = self._numbers(frame)
         missing = np.isnan(numbers)
         if self.mean:
@@ -60,6 +68,7 @@ class NumberCodec:
         return Field(values, present, None, None if missing.shape[1] == 1 else valid)
 
     def notes(self, frame: pl.DataFrame) -> list[str]:
+        """Nothing: what is no number is refused, not passed over."""
         return []
 
     def decoded(self, values: Tensor) -> Tensor:
@@ -74,16 +83,18 @@ class NumberCodec:
         columns = []
         for name in self.columns:
             series = frame[name]
+            if series.dtype.is_nested() or series.dtype == pl.Object:
+                raise DataError(
+                    f"task '{self.task}': column '{name}' should hold numbers, but its cells are {series.dtype}; give one number a row"
+                )
+            if series.dtype in (pl.Categorical, pl.Enum):
+                series = series.cast(pl.String)
             cast = series.cast(pl.Float64, strict=False)
             words = cast.is_null() & series.is_not_null()
             if series.dtype == pl.String:
                 text = series.str.strip_chars()
                 cast = text.cast(pl.Float64, strict=False)
-                words = (
-                    cast.is_null()
-                    & series.is_not_null()
-                    & ~text.str.to_lowercase().is_in(["", "?", "na", "n/a", "nan", "null", "none"])
-                )
+                words = cast.is_null() & series.is_not_null() & ~text.str.to_lowercase().is_in(list(MISSING))
             if words.any():
                 row = int(words.arg_true()[0])
                 raise DataError(
@@ -102,8 +113,10 @@ class NumberCodec:
         return np.stack(columns, 1) if columns else np.empty((len(frame), 0))
 
     def to_json(self) -> dict[str, Any]:
+        """The codec as plain JSON; `from_json` is its inverse."""
         return {"task": self.task, "columns": list(self.columns), "mean": list(self.mean), "scale": list(self.scale)}
 
     @staticmethod
     def from_json(stored: dict[str, Any]) -> NumberCodec:
+        """The codec `to_json` was asked of."""
         return NumberCodec(stored["task"], tuple(stored["columns"]), tuple(stored["mean"]), tuple(stored["scale"]))

@@ -14,8 +14,9 @@ from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import HeadSettings, Loss
 from cotrain.losses.absolute_error import absolute_error
 from cotrain.losses.squared_error import squared_error
+from cotrain.tasks.checks import check_settings, target_columns
 from cotrain.tasks.numbers import NumberCodec
-from cotrain.tasks.scores import check_metric, error_of, higher_is_better
+from cotrain.tasks.scores import error_of, higher_is_better
 
 METRICS = ("rmse", "rrmse", "mae", "r2")
 
@@ -25,7 +26,8 @@ class RegressionMetrics:
     """Scores on standardised outputs [N, C], in the units of the target; several columns are averaged, and given one by one beside.
 
     rmse, mae: in the target's units. rrmse: RMSE over that of the mean of the scored rows, averaged over columns (aRRMSE of the
-    multi-target literature). r2: 1 - squared error / variance, averaged over columns; NaN where a column does not vary.
+    multi-target literature). r2: 1 - squared error / variance, averaged over columns. A column that has no label, or does not vary,
+    has no figure (NaN) and is left out of the average.
     """
 
     codec: NumberCodec
@@ -38,7 +40,7 @@ class RegressionMetrics:
             _scores(truth[:, column].cpu().numpy(), guess[:, column].cpu().numpy(), cells[:, column].cpu().numpy())
             for column in range(truth.shape[1])
         ]
-        out = {name: float(np.mean([one[name] for one in per_column])) for name in METRICS}
+        out = {name: _mean([one[name] for one in per_column if name in one]) for name in METRICS}
         if len(per_column) > 1:
             names = (
                 self.codec.columns
@@ -46,7 +48,9 @@ class RegressionMetrics:
                 else [str(i) for i in range(len(per_column))]
             )
             out |= {
-                f"{name}/{column}": one[name] for column, one in zip(names, per_column, strict=True) for name in METRICS
+                f"{name}/{column}": one.get(name, math.nan)
+                for column, one in zip(names, per_column, strict=True)
+                for name in METRICS
             }
         return out
 
@@ -56,24 +60,27 @@ class RegressionMetrics:
 
 def _columns(target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Values and weights as [N, C], float64."""
-    values = target.values.double().reshape(len(target.values), -1)
+    values = target.filled().double().reshape(len(target.values), -1)
     cells = cell_weight(target, weight).double()
     return values, cells.reshape(len(cells), -1).expand(values.shape)
 
 
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
+
+
 def _scores(truth: Any, guess: Any, weight: Any) -> dict[str, float]:
+    """The figures that one column has: none without a label, no relative ones where it does not vary."""
     keep = weight > 0
     if not keep.any():
-        return dict.fromkeys(METRICS, math.nan)
+        return {}
     truth, guess, weight = truth[keep], guess[keep], weight[keep]
     square = float(np.average((guess - truth) ** 2, weights=weight))
     spread = float(np.average((truth - np.average(truth, weights=weight)) ** 2, weights=weight))
-    return {
-        "rmse": math.sqrt(square),
-        "rrmse": math.sqrt(square / spread) if spread > 0 else math.nan,
-        "mae": float(np.average(np.abs(guess - truth), weights=weight)),
-        "r2": 1 - square / spread if spread > 0 else math.nan,
-    }
+    found = {"rmse": math.sqrt(square), "mae": float(np.average(np.abs(guess - truth), weights=weight))}
+    if truth.max() > truth.min():
+        found |= {"rrmse": math.sqrt(square / spread), "r2": 1 - square / spread}
+    return found
 
 
 @dataclass(frozen=True)
@@ -99,13 +106,23 @@ class Regression:
     fitted: NumberCodec | None = field(default=None, metadata={"setting": False})
 
     def __post_init__(self) -> None:
-        if self.metric is not None:
-            check_metric(self.name, self.metric, METRICS)
+        object.__setattr__(self, "columns", target_columns(self.name, self.columns, several=True))
+        check_settings(
+            self.name,
+            weight=self.weight,
+            metric=self.metric,
+            known=METRICS,
+            loss=self.loss,
+            losses=self.losses,
+            head=self.head,
+        )
 
     @property
     def codec(self) -> NumberCodec:
-        columns = (self.name,) if self.columns is None else tuple(self.columns)
-        return self.fitted or NumberCodec(self.name, columns)
+        return self.fitted or self._unfitted()
+
+    def _unfitted(self) -> NumberCodec:
+        return NumberCodec(self.name, target_columns(self.name, self.columns, several=True))
 
     @property
     def outputs(self) -> int:
@@ -126,7 +143,7 @@ class Regression:
         return {name: numbers[:, index] for index, name in enumerate(names)}
 
     def reference(self, target: Field, weight: Tensor | None) -> Tensor | None:
-        """[C] the weighted mean (squared error) or median (absolute error) of every column."""
+        """[C] the weighted mean (squared error) or median (absolute error) of every column; 0 where a column has no label."""
         if self.loss not in (squared_error, absolute_error):
             return None
         values, cells = _columns(target, weight)
@@ -138,4 +155,5 @@ class Regression:
         return values.gather(0, order).gather(0, first).squeeze(0)
 
     def refitted(self, frame: Any) -> Regression:
-        return replace(self, fitted=self.codec.fit(frame))
+        """The same task with mean and scale of these rows (a frame that holds its columns)."""
+        return replace(self, fitted=self._unfitted().fit(frame))

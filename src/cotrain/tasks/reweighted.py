@@ -18,6 +18,9 @@ from cotrain.tasks.scores import Array, error_of, held_rows
 SLOW_REPLICATES = 100
 """Metrics without a fast form are computed one weighting at a time, and for this many only."""
 
+AT_ONCE = 32
+"""Weightings that are sorted at a time: bounds the memory on large test splits."""
+
 Reweighted = Callable[[Array], Array]
 
 
@@ -25,7 +28,8 @@ def of_mean(element: Array, *, root: bool = False) -> Reweighted:
     """The weighted mean of an error per row (its root where asked): 1 - accuracy, MAE, log loss, RMSE."""
 
     def errors(weights: Array) -> Array:
-        mean: Array = weights @ element / weights.sum(1)
+        total = weights.sum(1)
+        mean: Array = np.divide(weights @ element, total, out=np.full(len(weights), np.nan), where=total > 0)
         return np.sqrt(mean) if root else mean
 
     return errors
@@ -38,6 +42,11 @@ def of_auc(score: Array, truth: Array) -> Reweighted:
     starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
 
     def errors(weights: Array) -> Array:
+        if not len(order):
+            return np.full(len(weights), np.nan)
+        return np.concatenate([some(weights[begin : begin + AT_ONCE]) for begin in range(0, len(weights), AT_ONCE)])
+
+    def some(weights: Array) -> Array:
         ordered = weights[:, order]
         up = np.add.reduceat(ordered * positive, starts, axis=1)
         down = np.add.reduceat(ordered * ~positive, starts, axis=1)
@@ -73,6 +82,8 @@ def _fast(task: Task, metric: str, output: Tensor, target: Field, weight: Tensor
         return None
     kind = task.kind
     guess, truth, _ = held_rows(output, target, weight)
+    if not np.isfinite(guess).all():
+        return None
     if kind == "binary":
         logit, label = guess.reshape(-1), truth.reshape(-1)
         if metric == "auc":
