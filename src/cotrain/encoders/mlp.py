@@ -15,6 +15,7 @@ from cotrain.core.fields import Field
 from cotrain.core.signals import Shape, Signal
 from cotrain.core.spec import InputSpec
 from cotrain.core.stacked import Stage
+from cotrain.core.widths import layer_widths
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
@@ -23,9 +24,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "si
 class MLP:
     """One stage a width: linear, norm, activation, dropout, on the numbers beside every category's embedding.
 
-    widths: hidden widths, one stage each. dropout: after each activation. activation: relu, gelu or silu.
+    widths: hidden widths, one stage each. dropout: after each activation, in [0, 1). activation: relu, gelu or silu.
     norm: none, layer or batch, before the activation. embedding: numbers an embedded category gets; initial values N(0, 1/embedding),
     so that a category weighs about as much as one standardised number.
+
+    Codes of a category lie below its cardinality (0 is unseen or missing); what is missing among the numbers stands there as filler.
     """
 
     name: ClassVar[str] = "mlp"
@@ -36,9 +39,8 @@ class MLP:
     embedding: int = 8
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))
-        if any(width < 1 for width in self.widths):
-            raise ConfigError(f"mlp.widths must be positive whole numbers, got {list(self.widths)}")
+        object.__setattr__(self, "widths", layer_widths("mlp.widths", self.widths))
+        layer_widths("mlp.embedding", [self.embedding])
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"mlp.dropout must lie in [0, 1), got {self.dropout}")
         if self.activation not in ACTIVATIONS:
@@ -85,10 +87,15 @@ class MLPEncoder(nn.Module):
         self.stages = nn.ModuleList(stages)
 
     def embed(self, fields: Mapping[str, Field]) -> Signal:
-        parts: list[Tensor] = [fields[name].values for name in self.numbers]
+        parts: list[Tensor] = [self._column(fields[name].values) for name in self.numbers]
         parts += [self.tables[f"_{name}"](fields[name].values) for name in self.categories]
         flat = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         return Signal(flat if self.project is None else self.project(flat))
+
+    @staticmethod
+    def _column(values: Tensor) -> Tensor:
+        """[B] or [B, C] -> [B, C]."""
+        return values.unsqueeze(1) if values.dim() == 1 else values
 
 
 class CategoryTable(nn.Module):

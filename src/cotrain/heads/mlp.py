@@ -9,16 +9,24 @@ from typing import ClassVar
 from torch import nn
 
 from cotrain.core.signals import Shape
-from cotrain.heads.linear import PooledHead
+from cotrain.core.widths import layer_widths
+from cotrain.heads.linear import PooledHead, check_dropout
 
 
 @dataclass(frozen=True, kw_only=True)
 class MLPHead:
-    """Pool the last signal, then hidden layers of `widths` (ReLU, dropout), then a linear layer."""
+    """Pool the last signal, then hidden layers of `widths` (linear, ReLU, dropout), then a linear layer: [B, D] -> [B, outputs].
+
+    widths: whole numbers of at least 1, none for a plain linear head. dropout: after each ReLU, in [0, 1).
+    """
 
     name: ClassVar[str] = "mlp"
     widths: Sequence[int] = (64,)
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", layer_widths("mlp.widths of a head", self.widths))
+        check_dropout("mlp", self.dropout)
 
     def build(self, shapes: Sequence[Shape], outputs: int) -> nn.Module:
         layers: list[nn.Module] = []

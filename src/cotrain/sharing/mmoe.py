@@ -19,10 +19,13 @@ from cotrain.core.stacked import stack
 class MMoE:
     """h_k = sum_e g_k(z)_e f_e(z), with g_k(z) = softmax(W_k pool(z)): E experts for all tasks, one gate a task.
 
+    z: the signal before the experts; f_e: copy e of the stages; g_k(z)_e: how much task k uses expert e for this row, sum_e g_k(z)_e = 1.
     experts: E (8 in the paper's public data sets). split: the stage at which experts begin; stages before it are shared, the ones from
     it on are copied E times (0: experts read the encoder's embedding, as in the paper; -1: only the last stage is copied).
     gate_dropout: chance that an expert is left out for a row while training (a cure for gate collapse, 0.1 in public re-implementations).
     Initial gates are near uniform (weights N(0, 0.01^2)), so that at the start all experts learn.
+    Each task is given the signals before the experts, and the mixed one last; what lies between the experts' own stages is not mixed.
+    Copies begin with initial values of their own: what a pretrained stage knew is lost in them.
 
     Source: J. Ma et al., Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts, KDD 2018, equations 6-7.
     """
@@ -37,13 +40,17 @@ class MMoE:
     gate_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.experts < 1:
-            raise ConfigError(f"mmoe.experts must be at least 1, got {self.experts}")
+        if isinstance(self.experts, bool) or not isinstance(self.experts, int) or self.experts < 1:
+            raise ConfigError(f"mmoe.experts must be a whole number of at least 1, got {self.experts!r}")
         if not 0 <= self.gate_dropout < 1:
             raise ConfigError(f"mmoe.gate_dropout must lie in [0, 1), got {self.gate_dropout}")
 
     def build(self, stages: nn.ModuleList, shapes: Sequence[Shape], tasks: Sequence[str]) -> MMoESharing:
         count = len(stages)
+        if count == 0:
+            raise ConfigError(
+                "mmoe copies stages of the encoder, but this one has none; give it widths, or use sharing hard"
+            )
         begin = self.split + count if self.split < 0 else self.split
         if not 0 <= begin < count:
             raise ConfigError(
@@ -88,7 +95,7 @@ class MMoESharing(nn.Module):
 
     def _logits(self, pooled: Tensor) -> Tensor:
         """[B, T, E]: all gates in one product, while each task keeps a gate of its own that only its loss reaches."""
-        weight = torch.cat(list(self.gates.values()))
+        weight = torch.cat([self.gates[slot(task)] for task in self.shapes])
         return nn.functional.linear(pooled, weight).reshape(len(pooled), len(self.gates), self.count)
 
     def penalty(self) -> Tensor | None:
