@@ -19,6 +19,7 @@ from cotrain.balance.cr_mogm import CRMOGM as CRMOGM
 from cotrain.balance.db_mtl import DBMTL as DBMTL
 from cotrain.balance.dualproj import DualProj as DualProj
 from cotrain.balance.dwa import DWA as DWA
+from cotrain.balance.engine import Engine as Engine
 from cotrain.balance.fairgrad import FairGrad as FairGrad
 from cotrain.balance.famo import FAMO as FAMO
 from cotrain.balance.gallery import BALANCERS as BALANCERS
@@ -37,6 +38,8 @@ from cotrain.balance.protocol import Balancer as Balancer
 from cotrain.balance.protocol import Combiner as Combiner
 from cotrain.balance.protocol import Seen as Seen
 from cotrain.balance.protocol import Weigher as Weigher
+from cotrain.balance.report import Measurement as Measurement
+from cotrain.balance.report import Report as Report
 from cotrain.balance.rlw import RLW as RLW
 from cotrain.balance.static import Static as Static
 from cotrain.balance.stch import STCH as STCH
