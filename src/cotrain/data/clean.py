@@ -93,13 +93,18 @@ def finite(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, l
     return frame, steps
 
 
-def repeated(frame: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.bool_]:
-    """[rows] bool, True where the same cells in `columns` came in an earlier row.
+def marks(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """[N] a 64-bit mark of every row's cells in `columns` (lists and bytes left out); equal rows have equal marks."""
+    names = [name for name in columns if not frame.schema[name].is_nested() and frame.schema[name] != pl.Object]
+    if not names:
+        return pl.Series("mark", np.arange(frame.height, dtype=np.uint64))
+    return frame.select(names).hash_rows(seed=0).alias("mark")
 
-    >>> repeated(pl.DataFrame({"x": [1, 2, 1]}), ["x"]).tolist()
+
+def repeated(rows: pl.Series) -> NDArray[np.bool_]:
+    """[N] bool, True where a row with the same mark came earlier.
+
+    >>> repeated(marks(pl.DataFrame({"x": [1, 2, 1]}), ["x"])).tolist()
     [False, False, True]
     """
-    if not columns or not frame.height:
-        return np.zeros(frame.height, dtype=np.bool_)
-    first = frame.select(pl.struct(columns).is_first_distinct().alias("first"))["first"]
-    return ~first.to_numpy()
+    return ~rows.is_first_distinct().to_numpy()

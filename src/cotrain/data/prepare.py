@@ -22,8 +22,8 @@ from cotrain.core.randomness import derive
 from cotrain.core.spec import Codec, FieldSpec
 from cotrain.core.state import plain
 from cotrain.data.account import described_columns, label_counts
-from cotrain.data.choose import Ready, chosen, target_columns, used_kinds
-from cotrain.data.clean import Step, repeated
+from cotrain.data.choose import chosen, target_columns, used_kinds
+from cotrain.data.clean import Step, marks, repeated
 from cotrain.data.encode import FORMAT, TableEncoder
 from cotrain.data.infer import ENCODED, infer
 from cotrain.data.leaks import leaks
@@ -92,8 +92,7 @@ def prepare(
     if cache is not None and key is not None:
         entry, wrong = load(cache, key)
         if entry is not None:
-            rows = entry.data.rows("train").numpy()
-            codecs = fitted(targets, ready.frame[rows])
+            codecs = fitted(targets, ready.frame[entry.data.rows("train").numpy()])
             return Prepared(entry.data, TableEncoder.from_json(entry.kept["encoder"]), codecs, entry.kept["report"])
         notes += [wrong] if wrong else []
     columns = infer(
@@ -104,7 +103,8 @@ def prepare(
     taken = [columns[name] for name in ready.inputs]
     parts = split_rows(ready.frame, split, seed=seed, targets=target_columns(ready.targets), parts=table.parts)
     splits = dict(parts.rows)
-    steps = [*table.steps, *ready.steps, *without_repeated(ready, splits, drop_duplicates)]
+    rows = marks(ready.frame, [*ready.inputs, *target_columns(ready.targets)])
+    steps = [*table.steps, *ready.steps, *without_repeated(rows, splits, drop_duplicates)]
     train = ready.frame[splits["train"].numpy()]
     encoder = TableEncoder.fit(
         train, taken, scaling=scaling, rare=rare, known=table.frame.columns, words=table.reading.words
@@ -120,7 +120,7 @@ def prepare(
     data = EncodedData(fields, answers, splits=splits, weight=ready.weight, source=source)
     numbers = {column.name: column.kind == "number" for column in taken if column.kind in ENCODED}
     random = np.random.default_rng(derive(seed, "leaks"))
-    found = warnings(ready.frame, inputs=taken, targets=ready.targets, splits=splits, steps=ready.steps)
+    found = warnings(ready.frame, rows, inputs=taken, targets=ready.targets, splits=splits, steps=ready.steps)
     found += leaks(train, numbers, ready.targets, random)
     report: dict[str, Any] = {
         "origin": table.origin,
@@ -165,15 +165,13 @@ def fitted(targets: Mapping[str, Codec], train: pl.DataFrame) -> dict[str, Codec
     return codecs
 
 
-def without_repeated(ready: Ready, splits: dict[str, Tensor], drop: bool) -> list[Step]:
-    """Count rows that repeat an earlier one in every used column, and take them out of `splits["train"]` if asked."""
-    used = [*ready.inputs, *target_columns(ready.targets)]
-    names = [name for name in used if not ready.frame.schema[name].is_nested()]
-    again = repeated(ready.frame, names)
+def without_repeated(rows: pl.Series, splits: dict[str, Tensor], drop: bool) -> list[Step]:
+    """Count rows whose mark came before, and take those of them out of `splits["train"]` if asked."""
+    again = repeated(rows)
     if not again.any():
         return []
     train = splits["train"]
-    copies = torch.from_numpy(repeated(ready.frame[train.numpy()], names))
+    copies = torch.from_numpy(repeated(rows[train.numpy()]))
     count = int(copies.sum())
     if drop and count:
         splits["train"] = train[~copies]

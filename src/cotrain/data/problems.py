@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import polars as pl
 from torch import Tensor
 
@@ -18,20 +17,21 @@ FEW_ROWS = 100
 
 def warnings(
     frame: pl.DataFrame,
+    rows: pl.Series,
     *,
     inputs: Sequence[Column],
     targets: Mapping[str, Sequence[str]],
     splits: Mapping[str, Tensor],
     steps: Sequence[Step] = (),
 ) -> list[str]:
-    """Everything but leaks: few rows, left-out columns, infinite cells, labels, classes and rows met in two splits."""
+    """Everything but leaks (rows: their marks): few rows, left-out columns, infinite cells, labels, classes and rows met in two splits."""
     return [
         *few_rows(splits),
         *columns_left_out(inputs),
         *infinite(steps),
         *labels(frame, targets),
         *classes(frame, targets, splits),
-        *in_two_splits(frame, [column.name for column in inputs], targets, splits),
+        *in_two_splits(rows, splits),
     ]
 
 
@@ -118,21 +118,14 @@ def classes(frame: pl.DataFrame, targets: Mapping[str, Sequence[str]], splits: M
     return found
 
 
-def in_two_splits(
-    frame: pl.DataFrame, inputs: Sequence[str], targets: Mapping[str, Sequence[str]], splits: Mapping[str, Tensor]
-) -> list[str]:
-    """Rows of a later split that are in training too, cell by cell, target included."""
-    columns = list(dict.fromkeys([*inputs, *(column for columns in targets.values() for column in columns)]))
-    columns = [name for name in columns if not frame.schema[name].is_nested()]
-    if not columns or "train" not in splits:
+def in_two_splits(marks: pl.Series, splits: Mapping[str, Tensor]) -> list[str]:
+    """Rows of a later split that are in training too, cell by cell, target included. marks: [N], equal for equal rows."""
+    if "train" not in splits:
         return []
-    marks = frame.select(columns).hash_rows(seed=0).to_numpy()
-    train = np.unique(marks[splits["train"].numpy()])
+    train = marks[splits["train"].numpy()].unique()
     found = []
     for name, rows in splits.items():
-        if name == "train" or not len(rows):
-            continue
-        twice = int(np.isin(marks[rows.numpy()], train).sum())
+        twice = int(marks[rows.numpy()].is_in(train.implode()).sum()) if name != "train" and len(rows) else 0
         if twice:
             found.append(
                 f"{twice} of {len(rows)} rows of the {name} split ({twice / len(rows):.1%}) are also in training, every cell "

@@ -38,8 +38,9 @@ class EncodedData:
         self.inputs, self.targets = dict(inputs), dict(targets or {})
         self.weight, self.source = weight, source
         self.splits = dict(splits)
-        self._whole = {id(one) for one in (*self.inputs.values(), *self.targets.values()) if bool(one.present.all())}
-        self._ones = torch.ones(max((len(rows) for rows in self.splits.values()), default=0), dtype=torch.bool)
+        self._inputs = [_Taker(name, one) for name, one in self.inputs.items()]
+        self._targets = [_Taker(name, one) for name, one in self.targets.items()]
+        self._ones = torch.ones(0, dtype=torch.bool)
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -58,9 +59,12 @@ class EncodedData:
 
     def batch(self, rows: Tensor) -> Batch:
         """The given rows ([B] int64), in that order."""
+        if len(self._ones) != len(rows):
+            self._ones = torch.ones(len(rows), dtype=torch.bool)
+        ones = self._ones
         return Batch(
-            {name: self._taken(one, rows) for name, one in self.inputs.items()},
-            {name: self._taken(one, rows) for name, one in self.targets.items()},
+            {taker.name: taker.take(rows, ones) for taker in self._inputs},
+            {taker.name: taker.take(rows, ones) for taker in self._targets},
             None if self.weight is None else self.weight.index_select(0, rows),
             rows,
             self.source,
@@ -91,18 +95,31 @@ class EncodedData:
         if size < 1:
             raise ConfigError(f"a batch size of at least 1 is expected, got {size}")
         order = self.order(split, seed=seed, epoch=epoch, shuffle=shuffle)
-        for step in range(self.steps(split, size, drop_last=drop_last)):
-            yield self.batch(order[step * size : (step + 1) * size])
+        if drop_last:
+            order = order[: len(order) // size * size]
+        for rows in torch.split(order, size) if len(order) else ():
+            yield self.batch(rows)
 
-    def _taken(self, one: Field, rows: Tensor) -> Field:
-        if one.offsets is not None:
-            return one.select(rows)
-        whole = id(one) in self._whole and len(rows) <= len(self._ones)
+
+class _Taker:
+    """Takes rows of one field; what is the same for every batch is looked up once."""
+
+    __slots__ = ("field", "name", "ragged", "valid", "values", "whole")
+
+    def __init__(self, name: str, one: Field) -> None:
+        self.name, self.field = name, one
+        self.values, self.valid = one.values, one.valid
+        self.ragged, self.whole = one.offsets is not None, bool(one.present.all())
+
+    def take(self, rows: Tensor, ones: Tensor) -> Field:
+        """The field of the given rows; `ones` stands for `present` where no row lacks the field."""
+        if self.ragged:
+            return self.field.select(rows)
         return Field(
-            one.values.index_select(0, rows),
-            self._ones[: len(rows)] if whole else one.present.index_select(0, rows),
+            self.values.index_select(0, rows),
+            ones if self.whole else self.field.present.index_select(0, rows),
             None,
-            None if one.valid is None else one.valid.index_select(0, rows),
+            None if self.valid is None else self.valid.index_select(0, rows),
         )
 
 
