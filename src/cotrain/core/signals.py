@@ -60,16 +60,21 @@ class Signal:
         return torch.where(mask, self.values, self.values.new_zeros(())).sum(axes) / count
 
 
-def as_signal(values: Tensor) -> Signal:
-    """What a plain network answers, as a signal by its number of axes. Raises ConfigError for any other number.
+def as_signal(values: Tensor | Signal) -> Signal:
+    """What a plain network answers, as a signal by its number of axes; a signal stays one. Raises ConfigError for anything else.
 
     >>> as_signal(torch.zeros(2, 8, 4, 4)).layout
     'map'
     """
+    if isinstance(values, Signal):
+        return values
     layouts: dict[int, Layout] = {2: "vector", 3: "sequence", 4: "map"}
-    if values.dim() not in layouts:
+    if not isinstance(values, Tensor) or values.dim() not in layouts:
+        came = (
+            f"a tensor of shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
+        )
         raise ConfigError(
-            f"a network must answer [B, D], [B, S, D] or [B, D, H, W], got a tensor of shape {tuple(values.shape)}"
+            f"a network must answer [B, D], [B, S, D] or [B, D, H, W], got {came}; wrap it in a module that answers its features"
         )
     return Signal(values, layouts[values.dim()])
 

@@ -7,18 +7,20 @@ L_k = weight_k / scale_k x (all sums) / (all counts)
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from cotrain.core.errors import ConfigError, DataError
+from cotrain.core.errors import ConfigError, DataError, unknown
 from cotrain.core.fields import Batch, Field, label_count
 from cotrain.core.naming import slot
+from cotrain.core.signals import Shape
 from cotrain.core.spec import EncoderSettings, FieldSpec, Head, HeadSettings, InputSpec, SharingSettings, Task
 from cotrain.core.stacked import loops_in
-from cotrain.heads.linear import LinearHead
+from cotrain.heads.linear import LinearHead, PooledHead
 from cotrain.model.partition import Part
 from cotrain.model.trunk import Trunk
 from cotrain.sharing.hard import Hard
@@ -28,8 +30,10 @@ class Model(nn.Module):
     """One network for several tasks.
 
     encoder: settings of an encoder, or {source: settings}. sharing: settings of a sharing. tasks: what to predict.
-    trunk, stages: an own `nn.Module` in place of an encoder, and its stages. heads: {task: module} in place of the tasks' own heads.
+    trunk, stages: an own `nn.Module` in place of an encoder, and its stages. head: settings for the tasks that bring none.
+    heads: {task: module} in place of all that: a head, or a plain module on the pooled features, [B, D] -> [B, outputs].
     The network is built when it knows its inputs: at once with `build(specs)`, or from the first batch it meets (`meet`).
+    Raises ConfigError for no task, two of one name, both or none of encoder and trunk, stages without a trunk.
 
     >>> import torch
     >>> from cotrain.core.fields import Batch, Field
@@ -56,6 +60,10 @@ class Model(nn.Module):
         super().__init__()
         if (encoder is None) == (trunk is None):
             raise ConfigError("a model needs either encoder= or trunk=, and not both")
+        if len(stages) and trunk is None:
+            raise ConfigError(
+                "stages= names modules inside an own trunk; give trunk= as well, an encoder brings its own"
+            )
         names = [task.name for task in tasks]
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"a model needs at least one task and every name once, got {names}")
@@ -69,6 +77,7 @@ class Model(nn.Module):
             "head": head,
         }
         self._scales: dict[str, float] = dict.fromkeys(self.tasks, 1.0)
+        self._agreed: set[str] = set()
         self.parts = nn.ModuleList()
         self.heads = nn.ModuleDict()
 
@@ -79,29 +88,44 @@ class Model(nn.Module):
         return len(self.parts) > 0
 
     def build(self, specs: Mapping[str, InputSpec], example: Mapping[str, Field] | None = None) -> Model:
-        """Make the layers for these inputs, {source: {input: FieldSpec}}; the same model, built. `example`: a batch for an own trunk."""
+        """Make the layers for these inputs, {source: {input: FieldSpec}}; the same model, built. `example`: a batch for an own trunk.
+
+        Where nothing is shared, a task with a `source` gets the encoder of that source only.
+        """
         if self.built:
             raise ConfigError("this model is built already; make a new Model for other inputs")
         encoder = self._encoders(specs, example)
         sharing = cast(SharingSettings | None, self._recipe["sharing"]) or Hard()
         groups = [[name] for name in self.tasks] if getattr(sharing, "apart", False) else [list(self.tasks)]
         self.parts.extend(
-            Part(specs, copy.deepcopy(encoder) if index else encoder, sharing, group)
+            Part(self._read_by(group, specs), copy.deepcopy(encoder) if index else encoder, sharing, group)
             for index, group in enumerate(groups)
         )
         given = cast(Mapping[str, nn.Module], self._recipe["heads"] or {})
-        unknown = set(given) - set(self.tasks)
-        if unknown:
-            raise ConfigError(f"heads: no task is called {sorted(unknown)}; tasks: {', '.join(self.tasks)}")
+        for name in given:
+            if name not in self.tasks:
+                raise ConfigError("heads: " + unknown("task", name, list(self.tasks)))
         for part in cast(Sequence[Part], self.parts):
             for name in part.tasks:
-                self.heads[slot(name)] = given[name] if name in given else self._head(self.tasks[name], part)
+                self.heads[slot(name)] = self._head(self.tasks[name], part, given.get(name))
         return self
 
+    def _read_by(self, group: Sequence[str], specs: Mapping[str, InputSpec]) -> Mapping[str, InputSpec]:
+        """The sources that these tasks have rows in: those they name, or all of them."""
+        sources = {name: getattr(self.tasks[name], "source", None) for name in group}
+        for name, source in sources.items():
+            if source is not None and source not in specs:
+                raise ConfigError(f"task '{name}' " + unknown("source", source, list(specs)))
+        return specs if None in sources.values() else {one: specs[one] for one in specs if one in sources.values()}
+
     def meet(self, batch: Batch) -> Model:
-        """Build from a first batch if that has not been done; numbers only, since a batch cannot tell how many categories there are."""
+        """Build from a first batch if that has not been done, on the batch's device; the same model, built.
+
+        An encoder of settings is given numbers only, since a batch cannot tell how many categories there are.
+        """
         if self.built:
             return self
+        batch.check()
         specs: dict[str, FieldSpec] = {}
         for name, field in batch.inputs.items():
             if not field.values.is_floating_point() and self._recipe["trunk"] is None:
@@ -109,11 +133,12 @@ class Model(nn.Module):
                     f"input '{name}' holds whole numbers ({field.values.dtype}): call model.build with FieldSpec('category', cardinalities=...), "
                     "or give the values as floating point"
                 )
+            flat = field.values.dim() <= 2 and field.offsets is None
             width = field.values.shape[1] if field.values.dim() == 2 else 1
-            specs[name] = FieldSpec(
-                "number", tuple(f"{name}_{index}" for index in range(width)), (), tuple(field.values.shape[1:])
-            )
-        return self.build({batch.source: specs}, batch.inputs)
+            names = tuple(f"{name}_{index}" for index in range(width)) if flat else ()
+            specs[name] = FieldSpec("number" if flat else "array", names, (), tuple(field.values.shape[1:]))
+        device = next(iter(batch.inputs.values())).values.device
+        return self.build({batch.source: specs}, batch.inputs).to(device)
 
     def _encoders(
         self, specs: Mapping[str, InputSpec], example: Mapping[str, Field] | None
@@ -132,35 +157,45 @@ class Model(nn.Module):
             return cast(Mapping[str, EncoderSettings], encoder)
         return dict.fromkeys(specs, cast(EncoderSettings, encoder))
 
-    def _head(self, task: Task, part: Part) -> nn.Module:
+    def _head(self, task: Task, part: Part, given: nn.Module | None) -> nn.Module:
+        shapes = part.shapes[task.name]
+        head = self._fresh_head(task, shapes) if given is None else given
+        if not hasattr(head, "generate"):
+            head = PooledHead(head)
+        wants = cast(Head, head).wants
+        if wants not in ("vector", "pyramid") and wants != shapes[-1].layout:
+            raise ConfigError(
+                f"task '{task.name}': its head wants a {wants}, but the sharing gives it a {shapes[-1].layout}; "
+                "choose another head, or an encoder of that layout"
+            )
+        return head
+
+    def _fresh_head(self, task: Task, shapes: Sequence[Shape]) -> nn.Module:
         if task.outputs < 1:
             raise ConfigError(
                 f"task '{task.name}' ({task.kind}): the number of classes is not known; give classes=..., or fit its codec on the data"
             )
         settings = task.head or cast(HeadSettings | None, self._recipe["head"]) or LinearHead()
-        shapes = part.shapes[task.name]
-        head = settings.build(shapes, task.outputs)
-        wants = cast(Head, head).wants
-        if wants not in ("vector", "pyramid") and wants != shapes[-1].layout:
-            raise ConfigError(
-                f"task '{task.name}': its head wants a {wants}, but the sharing gives it a {shapes[-1].layout}"
-            )
-        return head
+        return settings.build(shapes, task.outputs)
 
     # ----------------------------------------------------------------------------------------------------------- running
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """{task: output}. While training, only tasks whose targets the batch holds; otherwise every task of its source."""
+        """{task: output}. While training, only tasks whose targets the batch holds; otherwise every task of its source too.
+
+        Heads are shown their targets while training only.
+        """
         return self._run(batch, generate=False)
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
-        """{task: output used for predictions}, as `head.generate` gives it."""
+        """{task: output used for predictions}, as `head.generate` gives it, for every task of the batch's source."""
         return self._run(batch, generate=True)
 
     def _run(self, batch: Batch, *, generate: bool) -> dict[str, Tensor]:
+        self._ready()
         outputs: dict[str, Tensor] = {}
         for part in cast(Sequence[Part], self.parts):
-            wanted = [name for name in part.tasks if self._concerns(name, batch)]
+            wanted = [name for name in part.tasks if self._concerns(name, batch, generate=generate)]
             if not wanted:
                 continue
             signals = part(batch.source, batch.inputs)
@@ -169,14 +204,20 @@ class Model(nn.Module):
                 if generate:
                     outputs[name] = head.generate(signals[name])
                 else:
-                    outputs[name] = cast(nn.Module, head)(signals[name], batch.targets.get(name))
+                    target = batch.targets.get(name) if self.training else None
+                    outputs[name] = cast(nn.Module, head)(signals[name], target)
         return {name: outputs[name] for name in self.tasks if name in outputs}
 
-    def _concerns(self, name: str, batch: Batch) -> bool:
-        if self.training:
+    def _concerns(self, name: str, batch: Batch, *, generate: bool) -> bool:
+        if name in batch.targets or (self.training and not generate):
             return name in batch.targets
-        source = getattr(self.tasks[name], "source", None)
-        return source is None or source == batch.source
+        return getattr(self.tasks[name], "source", None) in (None, batch.source)
+
+    def _ready(self) -> None:
+        if not self.built:
+            raise ConfigError(
+                "this model has no layers yet: call model.build(specs), or model.meet(batch) with a first batch"
+            )
 
     def counts(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
         """{task: sum of weight x valid over these batches}, 0-dim float64, 0 where a task has no label."""
@@ -191,7 +232,10 @@ class Model(nn.Module):
         return totals
 
     def losses(self, batches: Sequence[Batch], counts: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """{task: L_k}, tasks without a label absent. `counts` replaces the denominators (accumulation, processes)."""
+        """{task: L_k}, tasks without a label absent. `counts` replaces the denominators (accumulation, processes).
+
+        Raises ConfigError if a task's loss counts otherwise than `label_count` (looked at once a task).
+        """
         counts = self.counts(batches) if counts is None else counts
         factor = {
             name: self.tasks[name].weight / (self._scales[name] * float(count))
@@ -202,9 +246,20 @@ class Model(nn.Module):
         for batch in batches:
             for name, output in self(batch).items():
                 if name in factor and name in batch.targets:
-                    total, _ = self.tasks[name].loss(output, batch.targets[name], batch.weight)
+                    total, count = self.tasks[name].loss(output, batch.targets[name], batch.weight)
+                    self._agree(name, count, batch)
                     totals[name] = total if name not in totals else totals[name] + total
         return {name: totals[name] * factor[name] for name in self.tasks if name in totals}
+
+    def _agree(self, name: str, count: Tensor, batch: Batch) -> None:
+        if name not in self._agreed:
+            expected = float(label_count(batch.targets[name], batch.weight))
+            if abs(float(count) - expected) > 1e-4 * max(expected, 1e-12):
+                raise ConfigError(
+                    f"the loss of task '{name}' counts {float(count):g}, expected {expected:g}, the sum of weight x valid over its "
+                    "values; let it answer weighted(element, target, weight) of cotrain.core.fields"
+                )
+            self._agreed.add(name)
 
     def penalty(self) -> Tensor | None:
         """What the sharings add to the objective, or None."""
@@ -231,9 +286,11 @@ class Model(nn.Module):
     def set_scales(self, scales: Mapping[str, float]) -> None:
         """Divide each task's loss by this from now on. Raises ConfigError unless positive and finite."""
         for name, value in scales.items():
-            if name not in self.tasks or not 0 < value < float("inf"):
+            if name not in self.tasks:
+                raise ConfigError("loss scales: " + unknown("task", name, list(self.tasks)))
+            if not 0 < value < float("inf"):
                 raise ConfigError(f"loss scale of task '{name}' must be positive and finite, got {value}")
-            self._scales[name] = float(value)
+        self._scales |= {name: float(value) for name, value in scales.items()}
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in self._scales.items()}
@@ -246,7 +303,8 @@ class Model(nn.Module):
         return list(self.parts.parameters())
 
     def structure(self) -> dict[str, Any]:
-        """What the network is, as JSON: tasks, encoder, sharing, parameters, layers that stay loops."""
+        """What the network is, as JSON: tasks, parameters, the shapes of each task's signals, layers that stay loops, loss scales."""
+        self._ready()
 
         def size(module: nn.Module) -> int:
             return sum(parameter.numel() for parameter in module.parameters())
@@ -268,15 +326,10 @@ class Model(nn.Module):
                 "heads": {name: size(self.heads[slot(name)]) for name in self.tasks},
             },
             "stages": {
-                name: [vars_of(shape) for shape in part.shapes[name]]
+                name: [dataclasses.asdict(shape) for shape in part.shapes[name]]
                 for part in cast(Sequence[Part], self.parts)
                 for name in part.tasks
             },
             "loops": sorted(set(loops_in(self))),
             "scales": self.scales,
         }
-
-
-def vars_of(shape: Any) -> dict[str, Any]:
-    """A Shape as plain JSON."""
-    return {"layout": shape.layout, "width": shape.width, "stride": shape.stride}

@@ -10,15 +10,20 @@ from typing import Any, cast
 
 from torch import nn
 
-from cotrain.core.errors import ConfigError
+from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.fields import Field
 from cotrain.core.naming import slot, unslot
 from cotrain.core.signals import Shape, TaskSignals
 from cotrain.core.spec import Encoder, EncoderSettings, InputSpec, SharingSettings
+from cotrain.model.precision import in_dtype_of
 
 
 class Part(nn.Module):
-    """The encoders of every source (each into the same space), and one sharing that owns the first encoder's stages."""
+    """The encoders of every source (each into the same space), and one sharing that owns the stages.
+
+    With several sources each encoder ends its `embed` in a W x + b of its own, as wide as the widest. The stages are those of the first
+    encoder that has any; the others have none, or the same. Raises ConfigError where the encoders do not meet in one space.
+    """
 
     def __init__(
         self,
@@ -30,16 +35,18 @@ class Part(nn.Module):
         super().__init__()
         self.tasks = tuple(tasks)
         built = {source: encoder[source].build(spec) for source, spec in specs.items()}
-        spaces = {source: cast(Encoder, one).shapes[0] for source, one in built.items()}
-        if len(set(spaces.values())) > 1:
-            width = max(space.width for space in spaces.values())
+        if len(built) > 1:
+            width = max(cast(Encoder, one).shapes[0].width for one in built.values())
             built = {source: encoder[source].build(spec, width) for source, spec in specs.items()}
-            spaces = {source: cast(Encoder, one).shapes[0] for source, one in built.items()}
-        if len(set(spaces.values())) > 1:
+        ways = {source: tuple(cast(Encoder, one).shapes) for source, one in built.items()}
+        longest = max(ways.values(), key=len)
+        apart = [source for source, way in ways.items() if way not in (longest, longest[:1])]
+        if apart:
             raise ConfigError(
-                f"the sources' encoders do not meet in one space: {spaces}; choose encoders of the same layout"
+                f"the sources' encoders must meet in one space and go the same way from there; source '{apart[0]}' has "
+                f"{list(map(str, ways[apart[0]]))}, another has {list(map(str, longest))}; choose encoders of the same layout and widths"
             )
-        first = cast(Encoder, next(iter(built.values())))
+        first = cast(Encoder, next(one for source, one in built.items() if ways[source] == longest))
         stages, shapes = first.stages, list(first.shapes)
         for one in built.values():
             cast(Any, one).stages = nn.ModuleList()
@@ -56,5 +63,10 @@ class Part(nn.Module):
         return [unslot(key) for key in self.encoders]
 
     def forward(self, source: str, fields: Mapping[str, Field]) -> TaskSignals:
-        signals: TaskSignals = self.sharing(cast(Encoder, self.encoders[slot(source)]).embed(fields))
+        if slot(source) not in self.encoders:
+            raise DataError(
+                f"no encoder for source '{source}', known: {', '.join(self.sources)}; build the model with the specs of every source"
+            )
+        embedded = cast(Encoder, self.encoders[slot(source)]).embed(in_dtype_of(self, fields))
+        signals: TaskSignals = self.sharing(embedded)
         return signals

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,16 +19,23 @@ from cotrain.core.fields import Field
 from cotrain.core.randomness import untouched
 from cotrain.core.signals import Shape, Signal, as_signal
 from cotrain.core.spec import InputSpec
+from cotrain.core.stacked import Stage
+from cotrain.model.precision import in_dtype_of
 
 
 def as_input(fields: Mapping[str, Field]) -> Tensor | dict[str, Tensor]:
-    """What the trunk is called with: the only input's values, or all of them by name."""
+    """What the trunk is called with: the only input's values, or all of them by name. Raises ConfigError for ragged inputs."""
+    ragged = [name for name, field in fields.items() if field.offsets is not None]
+    if ragged:
+        raise ConfigError(
+            f"an own trunk reads one value a row, but input '{ragged[0]}' is ragged (it has offsets); pad it first, Field.padded() does"
+        )
     values = {name: field.values for name, field in fields.items()}
     return next(iter(values.values())) if len(values) == 1 else values
 
 
 class TensorStage(nn.Module):
-    """A module on tensors as a stage on signals."""
+    """A module on tensors as a stage on signals; the layout is that of the tensor it answers, and no mask is carried on."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -53,7 +61,7 @@ class Trunk:
 
 
 class TrunkEncoder(nn.Module):
-    """Runs the whole trunk as `embed`, or its stages one by one if they were named.
+    """Runs the whole trunk as `embed`, or its stages one by one if they were named. The module itself is trained, not a copy.
 
     Raises ConfigError if the named stages, in that order, do not give what the trunk itself gives.
     """
@@ -61,12 +69,20 @@ class TrunkEncoder(nn.Module):
     def __init__(self, trunk: nn.Module, stages: Sequence[nn.Module], example: Mapping[str, Field]) -> None:
         super().__init__()
         self.trunk = None if stages else trunk
-        self.stages = nn.ModuleList(TensorStage(stage) for stage in stages)
-        training = trunk.training
-        trunk.eval()
-        with torch.no_grad(), untouched():
-            self.shapes: Sequence[Shape] = self._shapes(trunk, example)
-        trunk.train(training)
+        self.stages = nn.ModuleList()
+        self.shapes: Sequence[Shape] = []
+        example = in_dtype_of(trunk, example)
+        with torch.no_grad(), untouched(), evaluating(trunk, *stages):
+            signals = [self.embed(example)]
+            for stage in stages:
+                signals.append(TensorStage(stage)(signals[-1]))
+            if stages:
+                _same(as_signal(trunk(as_input(example))), signals[-1])
+        for stage, before, after in zip(stages, signals, signals[1:], strict=False):
+            # a stage that keeps the layout can be copied in batched products where its layers are known
+            self.stages.append(Stage(stage) if before.layout == after.layout else TensorStage(stage))
+        size = next(iter(example.values())).values.shape
+        self.shapes = [Shape.of(one, _stride(size, one)) for one in signals]
 
     def embed(self, fields: Mapping[str, Field]) -> Signal:
         values = as_input(fields)
@@ -76,17 +92,31 @@ class TrunkEncoder(nn.Module):
             raise ConfigError("stages of a trunk read one input; this source has several: " + ", ".join(values))
         return as_signal(values)
 
-    def _shapes(self, trunk: nn.Module, example: Mapping[str, Field]) -> list[Shape]:
-        signals = [self.embed(example)]
-        for stage in self.stages:
-            signals.append(stage(signals[-1]))
-        if len(self.stages):
-            whole = trunk(as_input(example))
-            last = signals[-1].values
-            if whole.shape != last.shape or not torch.allclose(whole, last, rtol=1e-4, atol=1e-5):
-                raise ConfigError(
-                    "stages: run one after the other, they must give what the trunk gives; "
-                    f"the trunk gives {tuple(whole.shape)}, the stages {tuple(last.shape)}. Begin with the trunk's stem and leave nothing out"
-                )
-        finest = signals[0].values.shape[-1]
-        return [Shape.of(one, max(1, finest // one.values.shape[-1]) if one.layout == "map" else 1) for one in signals]
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Modules in evaluation mode inside; each layer is back in its own mode afterwards, frozen ones included."""
+    modes = [(layer, layer.training) for module in modules for layer in module.modules()]
+    try:
+        for module in modules:
+            module.eval()
+        yield
+    finally:
+        for layer, mode in modes:
+            layer.training = mode
+
+
+def _same(whole: Signal, last: Signal) -> None:
+    if whole.values.shape != last.values.shape or not torch.allclose(whole.values, last.values, rtol=1e-4, atol=1e-5):
+        raise ConfigError(
+            "stages: run one after the other, they must give what the trunk gives; the trunk gives "
+            f"{tuple(whole.values.shape)}, the stages {tuple(last.values.shape)}"
+            f"{', with other values' if whole.values.shape == last.values.shape else ''}. Begin with the trunk's stem and leave nothing out"
+        )
+
+
+def _stride(size: torch.Size, signal: Signal) -> int:
+    """How much coarser a map is than the picture [B, C, H, W] it came from; 1 for everything else."""
+    if signal.layout != "map" or len(size) != 4:
+        return 1
+    return max(1, round(size[-1] / signal.values.shape[-1]))

@@ -49,7 +49,7 @@ class MMoE:
         count = len(stages)
         if count == 0:
             raise ConfigError(
-                "mmoe copies stages of the encoder, but this one has none; give it widths, or use sharing hard"
+                "mmoe copies stages of the encoder, but this one has none; name some (widths of an mlp, stages= of an own trunk), or use sharing hard"
             )
         begin = self.split + count if self.split < 0 else self.split
         if not 0 <= begin < count:
