@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cotrain.core.fields import Batch, Field
 from cotrain.encoders.mlp import MLP
 from cotrain.model.compose import Model
 from cotrain.tasks.binary import Binary
@@ -37,13 +38,7 @@ def fresh() -> Callable[..., Model]:
 
     def make(*, dropout: float = 0.0, seed: int = 0) -> Model:
         torch.manual_seed(seed)
-        tasks = [Binary("yes"), Regression("number")]
-        model = Model(encoder=MLP(widths=[8], dropout=dropout), tasks=tasks)
-        return model.meet(_example())
-
-    def _example():  # type: ignore[no-untyped-def]
-        from cotrain.core.fields import Batch, Field
-
-        return Batch({"x": Field.dense(torch.zeros(2, 3))})
+        model = Model(encoder=MLP(widths=[8], dropout=dropout), tasks=[Binary("yes"), Regression("number")])
+        return model.meet(Batch({"x": Field.dense(torch.zeros(2, 3))}))
 
     return make

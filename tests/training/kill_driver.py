@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from cotrain.model.compose import Model
 from cotrain.tasks.binary import Binary
 from cotrain.tasks.regression import Regression
 from cotrain.training.checkpoint import write_state
+from cotrain.training.feed import Batches
 from cotrain.training.loop import Trainer
 from cotrain.training.watch import Silent
 
@@ -38,11 +40,11 @@ SETTINGS = {
 class Slow(Silent):
     """A little time a step, so that a random moment can fall anywhere."""
 
-    def stepped(self, epoch, step, losses):  # type: ignore[no-untyped-def]
+    def stepped(self, epoch: int, step: int, losses: Callable[[], Mapping[str, float]]) -> None:
         time.sleep(0.002)
 
 
-def rows(count: int, seed: int):  # type: ignore[no-untyped-def]
+def rows(count: int, seed: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     source = torch.Generator().manual_seed(seed)
     x = torch.randn(count, 3, generator=source)
     number = x[:, 0] - 2 * x[:, 1]
@@ -50,12 +52,14 @@ def rows(count: int, seed: int):  # type: ignore[no-untyped-def]
     return x, {"yes": (x.sum(1) > 0).float(), "number": number}
 
 
-def data(loader: bool):  # type: ignore[no-untyped-def]
+def data(loader: bool) -> Batches:
     x, y = rows(400, 1)
     if not loader:
         return x, y
     pairs = [(x[i], {name: values[i] for name, values in y.items()}) for i in range(len(x))]
-    return torch.utils.data.DataLoader(pairs, batch_size=16, shuffle=True)  # draws its order from torch's global generator
+    return torch.utils.data.DataLoader(
+        pairs, batch_size=16, shuffle=True
+    )  # draws its order from torch's global generator
 
 
 def train(folder: Path | None, *, loader: bool, resume: bool) -> None:
@@ -73,7 +77,7 @@ def die_at(call: int, *, before: bool) -> None:
     """SIGKILL at the `call`-th time a whole file takes its place, just before or just after it."""
     seen, replace = 0, os.replace
 
-    def replaced(source, target):  # type: ignore[no-untyped-def]
+    def replaced(source: Path, target: Path) -> None:
         nonlocal seen
         seen += 1
         if seen == call and before:
@@ -106,14 +110,17 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     loader = seed % 2 == 1
     os.environ["RESULT"] = str(folder.parent / f"whole-{folder.name}.safetensors")
+    train(None, loader=loader, resume=False)  # once to warm up, once to measure
+    began = time.monotonic()
     train(None, loader=loader, resume=False)
+    whole = time.monotonic() - began
     os.environ["RESULT"] = str(folder.parent / f"pieces-{folder.name}.safetensors")
     draw, killed = random.Random(seed), 0
     for attempt in range(60):
         kill = (1 + attempt % 4, attempt % 2 == 0) if mode == "write" and attempt < 24 else None
         process = child(folder, loader=loader, kill=kill)
         if mode == "time" and attempt < 12:
-            time.sleep(draw.uniform(0.02, 0.3))
+            time.sleep(draw.uniform(0.0, 0.3 * whole))
             os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
         if os.WIFSIGNALED(status):

@@ -6,28 +6,35 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from cotrain.core.errors import RunError
 from cotrain.core.state import flatten
+from cotrain.encoders.mlp import MLP
+from cotrain.model.compose import Model
+from cotrain.tasks.binary import Binary
 from cotrain.training.checkpoint import Checkpoints, read_state, same_settings, write_state
 from cotrain.training.loop import Trainer
 
+Fresh = Callable[..., Model]
+Rows = Callable[..., Any]
 DRIVER = Path(__file__).with_name("kill_driver.py")
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
-def bits(state):
+def bits(state: Mapping[str, Any]) -> tuple[dict[str, list[int]], Any]:
     tensors, tree = flatten(state)
     return {name: tensor.contiguous().view(-1).view(torch.uint8).tolist() for name, tensor in tensors.items()}, tree
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "seed"), [("time", 1), ("write", 2)])
-def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path, mode, seed):
+def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path: Path, mode: str, seed: int) -> None:
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     done = subprocess.run(
         [sys.executable, str(DRIVER), str(tmp_path / "run"), mode, str(seed)],
@@ -43,14 +50,18 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path, mode, seed)
     assert not list((tmp_path / "run" / "checkpoint").glob(".*.tmp"))
 
 
-def test_a_state_comes_back_as_it_was(tmp_path):
+def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     tied = torch.randn(3, 2)
-    state = {"a": {"x": tied, "same": tied, "view": tied[:, 0]}, "n": [1, 2.5, None, "w"], "by number": {0: torch.tensor(3)}}
+    state = {
+        "a": {"x": tied, "same": tied, "view": tied[:, 0]},
+        "n": [1, 2.5, None, "w"],
+        "by number": {0: torch.tensor(3)},
+    }
     write_state(tmp_path / "s.safetensors", state)
     assert bits(read_state(tmp_path / "s.safetensors")) == bits(state)
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path):
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
     keeper = Checkpoints(tmp_path)
     for step in (1, 2, 3):
         keeper.save(step, {"step": step}, None, None)
@@ -66,38 +77,41 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path):
         keeper.latest()
 
 
-def test_best_weights_stay_as_long_as_a_kept_checkpoint_refers_to_them(tmp_path):
+def test_best_weights_stay_as_long_as_a_kept_checkpoint_refers_to_them(tmp_path: Path) -> None:
     keeper = Checkpoints(tmp_path)
     for step, best in ((1, 1), (2, 1), (3, 3), (4, 3), (5, 3)):
         keeper.save(step, {}, {"w": torch.tensor(float(best))}, best)
         names = sorted(path.name for path in (tmp_path / "checkpoint").glob("best-*"))
         assert names == [f"best-{kept:012d}.safetensors" for kept in sorted({best} | ({1} if step == 3 else set()))]
-    assert float(keeper.latest()[1]["w"]) == 3
+    found = keeper.latest()
+    assert found is not None
+    assert found[1] is not None
+    assert float(found[1]["w"]) == 3
 
 
-def test_a_folder_with_a_training_is_not_written_over(tmp_path, fresh, rows):
+def test_a_folder_with_a_training_is_not_written_over(tmp_path: Path, fresh: Fresh, rows: Rows) -> None:
     Trainer(fresh(), train={"epochs": 1}, folder=tmp_path).fit(rows(64))
     with pytest.raises(RunError, match="holds a training already"):
         Trainer(fresh(), train={"epochs": 1}, folder=tmp_path).fit(rows(64))
 
 
-def test_resume_refuses_other_settings_and_other_networks(tmp_path, fresh, rows):
+def test_resume_refuses_other_settings_and_other_networks(tmp_path: Path, fresh: Fresh, rows: Rows) -> None:
     Trainer(fresh(), train={"epochs": 1}, folder=tmp_path).fit(rows(64))
-    with pytest.raises(RunError, match="clip was 1.0, is 2.0"):
+    with pytest.raises(RunError, match=r"clip was 1\.0, is 2\.0"):
         Trainer(fresh(), train={"epochs": 1, "clip": 2.0}, folder=tmp_path).fit(rows(64), resume=True)
     with pytest.raises(RunError, match="seed was 0, is 1"):
         Trainer(fresh(), train={"epochs": 1}, folder=tmp_path, seed=1).fit(rows(64), resume=True)
-    from cotrain.encoders.mlp import MLP
-    from cotrain.model.compose import Model
-    from cotrain.tasks.binary import Binary
-
     other = Model(encoder=MLP(widths=[9]), tasks=[Binary("yes")])
     with pytest.raises(RunError, match="another network"):
-        Trainer(other, train={"epochs": 1}, folder=tmp_path).fit((rows(64)[0], {"yes": rows(64)[1]["yes"]}), resume=True)
+        Trainer(other, train={"epochs": 1}, folder=tmp_path).fit(
+            (rows(64)[0], {"yes": rows(64)[1]["yes"]}), resume=True
+        )
     same_settings({"a": (1, 2), "epochs": 3}, {"a": [1, 2], "epochs": 4}, ("epochs",))
 
 
-def test_a_finished_training_resumes_to_what_it_was_and_more_epochs_go_on(tmp_path, fresh, rows):
+def test_a_finished_training_resumes_to_what_it_was_and_more_epochs_go_on(
+    tmp_path: Path, fresh: Fresh, rows: Rows
+) -> None:
     settings = {"epochs": 2, "schedule": "constant", "early_stopping": None}
     first = fresh()
     Trainer(first, train=settings, folder=tmp_path).fit(rows(64), rows(32, 1))
@@ -111,6 +125,6 @@ def test_a_finished_training_resumes_to_what_it_was_and_more_epochs_go_on(tmp_pa
     assert bits(longer.state_dict()) == bits(straight.state_dict())
 
 
-def test_resume_without_a_checkpoint_begins(tmp_path, fresh, rows):
+def test_resume_without_a_checkpoint_begins(tmp_path: Path, fresh: Fresh, rows: Rows) -> None:
     history = Trainer(fresh(), train={"epochs": 1}, folder=tmp_path).fit(rows(64), resume=True)
     assert len(history.records) == 1
