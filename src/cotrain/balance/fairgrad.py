@@ -66,6 +66,6 @@ class FairGrad(GramianWeigher):
         if solved.residual > 1e-5:
             self.note(
                 f"FairGrad: no fair solution at step {seen.step} (residual {solved.residual:.1e}): some convex combination of "
-                "the gradients is zero to rounding; the regularised solution was used"
+                "the gradients is zero to rounding, or alpha too small for lengths so uneven; the nearest solution was used"
             )
         return solved.values

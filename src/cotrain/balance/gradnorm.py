@@ -77,6 +77,7 @@ class GradNorm(CarefulWeigher):
         weights = self._weights.read(seen.tasks, losses)
         weights = weights * (len(seen.tasks) / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny))
         norms = self._squares(seen).clamp_min(0.0).sqrt()
+        norms = norms / norms.mean().clamp_min(torch.finfo(norms.dtype).tiny)  # Adam's eps is an absolute number
         self._weights.write(seen.tasks, weights)
         self._weights.step(seen.tasks, gradnorm_slope(weights, norms, rates, self._alpha))
         stepped = self._weights.read(seen.tasks, losses).clamp_min(0.0)

@@ -5,9 +5,9 @@ positive semi-definite C, so the solution is unique where there is one. In the s
 
     (D C D + diag(p c u^(1-p))) x = c u^(1-p) - u * (C u),     D = diag(u),
 
-for p = 1 its matrix is at least the identity, and the decrement lambda bounds every |x_k|: the step 1 / (1 + lambda) stays
-inside u > 0 and lowers f, whatever C is (self-concordance; Boyd and Vandenberghe, "Convex Optimization", 2004, section 9.6).
-Longer steps are tried first and kept when they lower f.
+whose matrix is well conditioned wherever u is (for p = 1 it is at least the identity). A step is taken in full where every |x_k|
+< 1/4, else the minimum of f along it is looked for, inside u > 0 (Boyd and Vandenberghe, "Convex Optimization", 2004, section
+9.5 and 9.6: f is self-concordant for p = 1).
 """
 
 from __future__ import annotations
@@ -33,16 +33,28 @@ def fair_point(cosines: Tensor, power: float, level: Tensor, *, tolerance: float
     """The u > 0 [T] with C u = c u^-p for C [T, T], c = `level` [T] > 0, p = `power` > 0.
 
     Stops when the relative residual is below `tolerance`, or after `limit` steps with the best u met. The residual returned is
-    measured on C as given; where no solution exists it stays near 1 and u solves the condition with `RIDGE` on C's diagonal.
+    measured on C as given. Where no solution exists it stays near 1, and u solves the condition with `RIDGE` on C's diagonal.
+    For p > 1 the condition is also solved from its other side, y = C u: C^-1 y = c^(1/p) y^(-1/p), which is of the same form with
+    a power below one, where Newton's method is at home.
     """
     start = level ** (1 / (1 + power))  # the solution for orthogonal rows
-    solved = _newton(cosines, power, level, start, tolerance, limit)
+    solved = _newton(cosines, power, level, start, tolerance, limit if power <= 1 else 20)
     if solved.residual <= 1e-6:
         return solved
     raised = cosines.clone()
     raised.diagonal().add_(RIDGE)
-    ridged = _newton(raised, power, level, solved.values, tolerance, limit)
-    return Solved(ridged.values, residual_of(cosines, power, level, ridged.values))
+    if power <= 1:
+        values = _newton(raised, power, level, solved.values, tolerance, limit).values
+        return Solved(values, residual_of(cosines, power, level, values))
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(raised)[0])
+    size = inverse.diagonal().sqrt()
+    other = level ** (1 / power) * size ** (1 / power - 1)
+    begin = other ** (1 / (1 + 1 / power))
+    across = _newton(inverse / size / size.unsqueeze(-1), 1 / power, other, begin, 0.1 * tolerance, limit)
+    values = (level * size / across.values) ** (1 / power)
+    polished = _newton(cosines, power, level, values, tolerance, 20)
+    best = min(residual_of(cosines, power, level, values), polished.residual)
+    return Solved(polished.values if best == polished.residual else values, best)
 
 
 def residual_of(cosines: Tensor, power: float, level: Tensor, values: Tensor) -> float:
@@ -68,8 +80,8 @@ def _newton(cosines: Tensor, power: float, level: Tensor, start: Tensor, toleran
         if int(failed) != 0:
             break
         step = torch.cholesky_solve(-slope.unsqueeze(-1), factor).squeeze(-1)
-        decrement = float((-(slope * step).sum()).clamp_min(0.0).sqrt())
-        length = 1.0 if decrement < 0.25 else _length(cosines, values, product, step, demand, power)
+        near = float(step.abs().max()) < 0.25
+        length = 1.0 if near else _length(cosines, values, product, step, demand, power)
         values = values * (1 + length * step)
         product = cosines @ values
     return best
