@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,11 +172,19 @@ def read_file(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[st
             return pl.read_ipc(data), []
         if form == "jsonl":
             return pl.read_ndjson(data, infer_schema_length=None), []
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return from_columns({name: arrays[name] for name in arrays.files}), []
     except DataError as error:
         raise DataError(f"'{path}': {error}") from error
-    except (pl.exceptions.PolarsError, OSError, ValueError, EOFError, KeyError, pl.exceptions.PanicException) as error:
+    except (
+        pl.exceptions.PolarsError,
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        pl.exceptions.PanicException,
+    ) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
             f"'{path}' cannot be read as {form}: it is damaged, only half written, or another kind of file ({cause[:200]}). "
