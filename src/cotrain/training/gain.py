@@ -26,7 +26,7 @@ REPLICATES = 400
 
 @dataclass(frozen=True)
 class Gain:
-    """Relative reduction of the primary error, and its 95 % interval (NaN where there is only one seed)."""
+    """Relative reduction of the primary error, and its 95 % interval (NaN where there is only one seed, or a gain is not finite)."""
 
     value: float
     low: float
@@ -35,10 +35,12 @@ class Gain:
 
     @property
     def helped(self) -> bool:
+        """Whether the whole interval lies above zero."""
         return self.low > 0
 
     @property
     def harmed(self) -> bool:
+        """Whether the whole interval lies below zero."""
         return self.high < 0
 
 
@@ -53,15 +55,21 @@ def gain(
     """The gain of one variant on one task.
 
     joint, single: [S] primary errors per seed. joint_rows, single_rows: S arrays [R], the same errors under R resamplings of the rows.
-    An error of zero on both sides is no gain; a single-task error of zero alone gives minus infinity.
+    An error of zero on both sides is no gain; a single-task error of zero alone gives minus infinity, which has no interval.
+    Resamplings under which an error cannot be told (one class only ...) are left out; where series differ in length the shorter counts.
+
+    >>> rows = [np.array([0.2, 0.2])] * 2
+    >>> gain([0.1, 0.1], [0.2, 0.2], [np.array([0.1, 0.1])] * 2, rows)
+    Gain(value=0.5, low=0.5, high=0.5, per_seed=(0.5, 0.5))
     """
     per_seed = np.array([_relative(a, b) for a, b in zip(joint, single, strict=True)])
     value = float(per_seed.mean())
-    if len(per_seed) < 2:
+    if len(per_seed) < 2 or not np.isfinite(per_seed).all():
         return Gain(value, math.nan, math.nan, tuple(per_seed.tolist()))
     seeds = float(per_seed.var(ddof=1)) / len(per_seed)
+    length = min(len(rows) for rows in (*joint_rows, *single_rows))
     resampled = np.stack(
-        [1.0 - np.divide(a, b, out=np.ones_like(a), where=b > 0) for a, b in zip(joint_rows, single_rows, strict=True)]
+        [_relatives(a[:length], b[:length]) for a, b in zip(joint_rows, single_rows, strict=True)]
     ).mean(0)
     held = resampled[np.isfinite(resampled)]
     rows = float(held.var(ddof=1)) if held.size > 1 else 0.0
@@ -87,10 +95,22 @@ def _relative(joint: float, single: float) -> float:
     return 1.0 - joint / single
 
 
+def _relatives(joint: Array, single: Array) -> Array:
+    """`_relative` of many pairs."""
+    ratio = np.divide(joint, single, out=np.full(len(joint), np.inf), where=single != 0)
+    return 1.0 - np.where((joint == 0) & (single == 0), 1.0, ratio)
+
+
 def delta_m(joint: Mapping[str, float], single: Mapping[str, float], higher: Mapping[str, bool]) -> float:
     """Delta_m of the literature, in per cent, higher is better: 100 / T sum_k s_k (M_joint - M_single) / |M_single|.
 
-    s_k is +1 where a higher metric is better and -1 where not. Some papers print its negative.
+    s_k is +1 where a higher metric is better and -1 where not. Some papers print its negative. Tasks whose single-task metric is 0
+    are left out; NaN where none is left.
+
+    Source: K.-K. Maninis et al., Attentive Single-Tasking of Multiple Tasks, CVPR 2019.
+
+    >>> round(delta_m({"income": 0.9, "age": 11.0}, {"income": 0.8, "age": 10.0}, {"income": True, "age": False}), 6)
+    1.25
     """
     terms = [
         (1.0 if higher[task] else -1.0) * (joint[task] - single[task]) / abs(single[task])
@@ -109,6 +129,12 @@ def verdict(variant: str, gains: Mapping[str, Gain], seeds: int, beaten_by_const
     if beaten_by_constant:
         which = "any task" if len(beaten_by_constant) == len(gains) else _listed(beaten_by_constant)
         warning = f"No network beats the best constant prediction on {which}: what was learnt does not carry over to the test rows. "
+    unknown = [task for task, one in gains.items() if not math.isfinite(one.value)]
+    if unknown:
+        warning += f"On {_listed(unknown)} nothing can be said: the single-task error is zero or cannot be told on these test rows. "
+        gains = {task: one for task, one in gains.items() if task not in unknown}
+        if not gains:
+            return warning.strip()
     if seeds < SEEDS_FOR_A_VERDICT:
         return f"{warning}Too few seeds for a verdict ({seeds} of {SEEDS_FOR_A_VERDICT}): {_means(variant, gains)}."
     helped = [task for task, one in gains.items() if one.helped]
@@ -129,7 +155,7 @@ def _means(variant: str, gains: Mapping[str, Gain]) -> str:
     for task, one in gains.items():
         interval = "" if math.isnan(one.low) else f" ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
         parts.append(f"{task} {100 * one.value:+.1f} %{interval}")
-    return f"{variant} changed the single-task error by a relative reduction of " + ", ".join(parts)
+    return f"{variant} against single-task, reduction of the error: " + ", ".join(parts)
 
 
 def _listed(names: Sequence[str]) -> str:
