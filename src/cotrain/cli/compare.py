@@ -15,6 +15,9 @@ def compare(
         Path | None,
         typer.Option(help="Where the comparison goes; runs/<name>-compare if not given. Never overwritten."),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted comparison; nothing is trained twice.")
+    ] = False,
 ) -> None:
     """Find out whether sharing helped.
 
@@ -34,7 +37,7 @@ def compare(
         settings = dataclasses.replace(
             settings, compare=dataclasses.replace(settings.compare, seeds=tuple(range(seeds)))
         )
-    where = compare_config(settings, folder=folder, progress=say)
+    where = compare_config(settings, folder=folder, progress=say, resume=resume)
     print_verdict(json.loads((Path(where) / "compare.json").read_text(encoding="utf-8")))
     typer.echo(str(where))
     note(f"next: cotrain report {where}")

@@ -20,11 +20,12 @@ from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.config import Config
-from cotrain.recipe.folder import new_folder, write_environment, write_text
+from cotrain.recipe.folder import new_folder, newest_folder, write_text
 from cotrain.recipe.network import for_tasks, train_network, whole
 from cotrain.recipe.parts import Part, Parts
 from cotrain.recipe.reader import Choice
 from cotrain.recipe.rows import Rows, load_rows
+from cotrain.recipe.run import same_config, stored
 from cotrain.tasks.reweighted import errors_under
 from cotrain.tasks.scores import Array, error_of
 from cotrain.training.baseline import Baseline, constants
@@ -41,18 +42,20 @@ def compare(
 ) -> Path:
     """Train and score every variant over the config's seeds; the folder that holds compare.json.
 
+    The folder is a run folder too: it holds the config's own network, trained with the first seed, ready for `cotrain predict`.
     folder: the one to make, or runs/<name>-compare. resume: go on in that folder; what was trained there is not trained again.
     Raises ConfigError or DataError for mistakes, RunError if the folder is in use.
     """
     say = progress or (lambda text: None)
     rows = load_rows(config)
-    path = Path(folder) if resume and folder is not None else new_folder(f"{config.name}-compare", folder)
-    path.mkdir(parents=True, exist_ok=True)
+    name = f"{config.name}-compare"
+    path = newest_folder(name, folder) if resume else new_folder(name, folder)
+    if resume:
+        same_config(config, path)
     write_text(path / "config.yaml", config.to_yaml())
     write_json(path / "data.json", rows.report)
-    started = time.monotonic()
     parts = Parts(path / "parts", rows)
-    variants = _variants(config)
+    variants = _variants(config, path)
     for seed in config.compare.seeds:
         for name, train in variants.items():
             if parts.has(name, seed):
@@ -66,19 +69,19 @@ def compare(
                 parts.add(name, seed, found)
     document = outcome(config, rows, parts, list(variants))
     write_json(path / "compare.json", document)
-    write_environment(path, "cpu" if config.train.device == "auto" else config.train.device, time.monotonic() - started)
     return path
 
 
 Train = Callable[[Rows, int], Part | str]
 
 
-def _variants(config: Config) -> dict[str, Train]:
+def _variants(config: Config, folder: Path) -> dict[str, Train]:
     """{name: how to train it for one seed}, in the order of the table."""
     variants: dict[str, Train] = {}
     if config.compare.single:
         variants[SINGLE] = lambda rows, seed: _single(config, rows, seed)
-    variants[_joint_name(config)] = lambda rows, seed: _joint(config, rows, seed)
+    first = config.compare.seeds[0]
+    variants[_joint_name(config)] = lambda rows, seed: _joint(config, rows, seed, folder if seed == first else None)
     for name in config.compare.variants:
         varied = config.variant(name)
         variants[name] = lambda rows, seed, varied=varied: _joint(varied, rows, seed)  # type: ignore[misc]
@@ -92,8 +95,11 @@ def _joint_name(config: Config) -> str:
     return f"joint ({config.sharing.name}{balance})"
 
 
-def _joint(config: Config, rows: Rows, seed: int) -> Part:
-    done = train_network(config, rows.data, rows.specs, rows.tasks, seed=seed)
+def _joint(config: Config, rows: Rows, seed: int, folder: Path | None = None) -> Part:
+    """A joint network; with a folder it is stored there as a run (and goes on from the checkpoint of an interrupted one)."""
+    done = train_network(config, rows.data, rows.specs, rows.tasks, seed=seed, folder=folder, resume=folder is not None)
+    if folder is not None:
+        stored(config, rows, done, folder)
     return Part(gather_test(done.model, rows), _costs([done.cost]), _conflict(done.history.records))
 
 

@@ -31,7 +31,7 @@ from cotrain.recipe.folder import (
     write_environment,
     write_text,
 )
-from cotrain.recipe.network import gathered, train_network
+from cotrain.recipe.network import Trained, gathered, train_network
 from cotrain.recipe.predict import predict
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.training.baseline import constants
@@ -161,9 +161,9 @@ def fit(
         about["split"] = split
     config = config_from_dict({**tree, "data": about}, table=None if from_path else data)
     if folder is not None:
-        return train_config(config, folder=folder, progress=progress)
+        return _trained(config, folder=folder, progress=progress)
     with tempfile.TemporaryDirectory(prefix="cotrain-") as scratch:
-        run = train_config(config, folder=Path(scratch) / "run", progress=progress)
+        run = _trained(config, folder=Path(scratch) / "run", progress=progress)
         run.folder = None
         return run
 
@@ -181,17 +181,16 @@ def train(
     Raises ConfigError, DataError or RunError for mistakes, TrainingError if training breaks down, Interrupted after Ctrl-C.
     """
     config = config if isinstance(config, Config) else load_config(config)
-    return train_config(config, folder=folder, resume=resume, progress=progress)
+    return _trained(config, folder=folder, resume=resume, progress=progress)
 
 
-def train_config(
+def _trained(
     config: Config, *, folder: Path | str | None = None, resume: bool = False, progress: Watcher | None = None
 ) -> Run:
-    """As `train`, for a config that was read already."""
     rows = load_rows(config)
     if resume:
         path = newest_folder(config.name, folder)
-        _same_config(config, path)
+        same_config(config, path)
         if (path / "structure.json").exists():
             return load(path)
     else:
@@ -201,22 +200,37 @@ def train_config(
     done = train_network(
         config, rows.data, rows.specs, rows.tasks, seed=config.seed, folder=path, resume=resume, watcher=progress
     )
+    return stored(config, rows, done, path)
+
+
+def stored(config: Config, rows: Rows, done: Trained, folder: Path) -> Run:
+    """Score a finished training and write everything that makes its folder a run folder."""
+    documents = _documents(config, rows, done)
+    write_environment(folder, str(next(done.model.parameters()).device), done.history.seconds)
+    run = Run(config, done.model, rows.encoder, documents, folder=folder, rows=rows)
+    run._write(folder)
+    return run
+
+
+def _documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
+    """What a finished run knows of itself, as the JSON of its folder; the test split is scored here, and only here."""
+    tasks = done.model.tasks
     found = {split: gathered(done.model, rows.data, split) for split in SPLITS}
-    base = constants(done.model.tasks, [[rows.data.batch(rows.data.rows("train"))]])
+    reached = {split: scores(tasks, one) for split, one in found.items()}
+    base = constants(tasks, [[rows.data.batch(rows.data.rows("train"))]])
+    plainly = config.as_dict()
     metrics = {
         "format": FORMAT,
         "best_epoch": done.history.best_epoch,
         "stopped": done.history.stopped,
-        "notes": done.history.notes,
         "skipped": done.history.skipped,
-        "splits": {split: scores(done.model.tasks, one) for split, one in found.items()},
-        "constant": base.scores(done.model.tasks, found["test"] or found["valid"]),
+        "notes": done.history.notes,
+        "splits": reached,
+        "constant": base.scores(tasks, found["test"] or found["valid"]),
         "cost": dict(done.cost),
         "higher_is_better": {
-            name: {metric: task.metrics.higher_is_better(metric) for metric in one}
-            for split in reversed(SPLITS)
-            for name, one in scores(done.model.tasks, found[split]).items()
-            for task in [done.model.tasks[name]]
+            name: {metric: tasks[name].metrics.higher_is_better(metric) for metric in one}
+            for name, one in {**reached["valid"], **reached["test"]}.items()
         },
     }
     structure = {
@@ -224,15 +238,9 @@ def train_config(
         "name": config.name,
         **done.model.structure(),
         "specs": {name: vars(spec) for name, spec in rows.specs.items()},
-        "encoder": config.as_dict()["encoder"],
-        "sharing": config.as_dict()["sharing"],
-        "balance": config.as_dict()["balance"],
+        **{key: plainly[key] for key in ("encoder", "sharing", "balance")},
     }
-    write_environment(path, str(next(done.model.parameters()).device), done.history.seconds)
-    documents = {"metrics.json": plain(metrics), "structure.json": plain(structure), "data.json": plain(rows.report)}
-    run = Run(config, done.model, rows.encoder, documents, folder=path, rows=rows)
-    run._write(path)
-    return run
+    return {"metrics.json": plain(metrics), "structure.json": plain(structure), "data.json": plain(rows.report)}
 
 
 def load(folder: Path | str) -> Run:
@@ -261,7 +269,7 @@ def load(folder: Path | str) -> Run:
     return Run(config, model, encoder, {name: read_json(path / name) for name in names}, folder=path)
 
 
-def _same_config(config: Config, folder: Path) -> None:
+def same_config(config: Config, folder: Path) -> None:
     """Raises RunError if the folder was begun with another network, data or tasks (how long to train may change)."""
     if not (folder / "config.yaml").exists():
         raise RunError(

@@ -1,0 +1,95 @@
+"""Comparisons: pairs, intervals, resumption, what is left out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import cotrain
+from cotrain.core.errors import RunError
+from cotrain.recipe.compare import compare
+from cotrain.recipe.config import load_config
+
+CONFIG = """
+data: {path: t.csv, split: {fractions: [0.6, 0.15, 0.25]}}
+tasks:
+  bought: binary
+  price: regression
+encoder: {name: mlp, widths: [16]}
+train: {epochs: 6, batch_size: 32, optimizer: {name: adamw, lr: 0.02}}
+compare: {seeds: 2, variants: {mixture: {sharing: {name: mmoe, experts: 2}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where = tmp_path_factory.mktemp("compare")
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(2, 300))
+    bought = np.where(a + 0.3 * random.normal(size=300) > 0, "yes", "no").astype(object)
+    bought[::11] = None
+    pl.DataFrame({"a": a, "b": b, "bought": bought.tolist(), "price": 10 * (a - b)}).write_csv(where / "t.csv")
+    (where / "c.yaml").write_text(CONFIG)
+    return where
+
+
+@pytest.fixture(scope="module")
+def compared(folder: Path) -> Path:
+    return compare(load_config(folder / "c.yaml"), folder=folder / "out")
+
+
+def document(path: Path) -> dict:
+    return json.loads((path / "compare.json").read_text())
+
+
+def test_every_variant_is_scored_once_a_seed_on_every_task(compared: Path) -> None:
+    found = document(compared)
+    names = [variant["name"] for variant in found["variants"]]
+    assert names == ["single-task", "joint (hard)", "mixture", "boosting", "constant"]
+    for variant in found["variants"][:-1]:
+        assert {task: len(values) for task, values in variant["scores"].items()} == {"bought": 2, "price": 2}
+    assert found["variants"][0]["cost"]["parameters"] > found["variants"][1]["cost"]["parameters"]
+
+
+def test_gains_are_the_relative_reduction_of_the_primary_error(compared: Path) -> None:
+    found = document(compared)
+    scores = {variant["name"]: variant["scores"] for variant in found["variants"]}
+    by = {(each["variant"], each["task"]): each for each in found["gains"]}
+    expected = [1 - (1 - a) / (1 - b) for a, b in zip(scores["mixture"]["bought"], scores["single-task"]["bought"], strict=True)]
+    assert by["mixture", "bought"]["per_seed"] == pytest.approx(expected)
+    expected = [1 - a / b for a, b in zip(scores["boosting"]["price"], scores["single-task"]["price"], strict=True)]
+    one = by["boosting", "price"]
+    assert one["gain"] == pytest.approx(np.mean(expected))
+    assert one["low"] < one["gain"] < one["high"]
+
+
+def test_two_seeds_are_too_few_for_a_verdict(compared: Path) -> None:
+    assert "Too few seeds" in document(compared)["verdict"]
+
+
+def test_the_folder_is_a_run_that_predicts_and_whose_scores_are_those_of_the_first_seed(compared: Path) -> None:
+    run = cotrain.load(compared)
+    first = next(one for one in document(compared)["variants"] if one["name"] == "joint (hard)")["scores"]
+    scores = run.evaluate("test")
+    assert scores["bought"]["auc"] == pytest.approx(first["bought"][0])
+    assert scores["price"]["rmse"] == pytest.approx(first["price"][0])
+    assert run.predict({"a": [0.5], "b": [0.1]}).height == 1
+
+
+def test_an_interrupted_comparison_goes_on_without_training_twice(compared: Path, folder: Path) -> None:
+    before = document(compared)
+    config = load_config(folder / "c.yaml")
+    lost = sorted((compared / "parts").glob("mixture*"))[0]
+    lost.unlink()
+    (compared / "compare.json").unlink()
+    said: list[str] = []
+    again = compare(config, folder=compared, resume=True, progress=said.append)
+    assert said == ["seed 0: mixture"]
+    after = document(again)
+    assert after["gains"] == before["gains"]
+    with pytest.raises(RunError, match="never overwritten"):
+        compare(config, folder=compared)
