@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from cotrain.balance.products import Product, ghost_is_cheaper, inputs_of, product_of
+from cotrain.balance.products import Product, convolution_gradient, ghost_is_cheaper, inputs_of, product_of
 from cotrain.balance.scope import Scope
 from cotrain.balance.walk import Node, Use, Walk, leaf_tensor
 
@@ -77,9 +77,7 @@ def _dims(node: Node, name: str) -> list[int] | None:
     # torch saves a dimension as an unsigned number: -1 comes back as 2^64 - 1
     if name == "TransposeBackward0":
         found = [node._saved_dim0, node._saved_dim1]
-    elif name in ("CatBackward0", "SoftmaxBackward0", "LogSoftmaxBackward0", "SelectBackward0", "SliceBackward0"):
-        found = [node._saved_dim]
-    elif name in (
+    elif name in ("CatBackward0", "SoftmaxBackward0", "LogSoftmaxBackward0", "SelectBackward0", "SliceBackward0") or name in (
         "UnsqueezeBackward0",
         "SqueezeBackward1",
         "SplitBackward0",
@@ -136,7 +134,7 @@ class Piece:
             delta = delta.index_select(0, rows)
             inputs = inputs.index_select(0, rows) if self.kind != "sum" else inputs
         if self.kind == "conv":
-            return self._convolved(delta, inputs)
+            return convolution_gradient(self.use.node, delta, inputs, leaf_tensor(self.leaf))
         if self.kind == "product":
             grad = (delta.t() @ inputs).t()
             for isometry in self.use.chain:
@@ -147,23 +145,6 @@ class Piece:
         if self.use.node.name() == "ConvolutionBackward0":
             return grad.sum((0, *range(2, grad.dim())))
         return grad.reshape(-1, shape.numel()).sum(0).reshape(shape)
-
-    def _convolved(self, delta: Tensor, inputs: Tensor) -> Tensor:
-        node, weight = self.use.node, leaf_tensor(self.leaf)
-        grad = torch.ops.aten.convolution_backward(
-            delta,
-            inputs,
-            weight.detach(),
-            None,
-            node._saved_stride,
-            node._saved_padding,
-            node._saved_dilation,
-            node._saved_transposed,
-            node._saved_output_padding,
-            node._saved_groups,
-            [False, True, False],
-        )[1]
-        return grad  # type: ignore[no-any-return]
 
 
 def pieces_of(found: Walk, scope: Scope) -> tuple[list[Piece], list[GradientEdge]]:

@@ -22,9 +22,9 @@ from torch.autograd.graph import GradientEdge
 from cotrain.balance.apart import Piece, mixing, pieces_of
 from cotrain.balance.deposit import deposit
 from cotrain.balance.passes import Graph, Owned, explained
-from cotrain.balance.products import at_least_float32
 from cotrain.balance.protocol import Combiner
 from cotrain.balance.scope import Scope
+from cotrain.balance.units import at_least_float32
 from cotrain.balance.walk import leaf_tensor, refuse_what_cannot_be_exact
 from cotrain.core.errors import DataError
 

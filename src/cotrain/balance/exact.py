@@ -10,9 +10,10 @@ from torch.utils.checkpoint import GraphExecGroup
 
 from cotrain.balance.deposit import deposit
 from cotrain.balance.passes import Graph, common_passes
-from cotrain.balance.products import Plan, Rows, Unit, plan_of, stacked
+from cotrain.balance.plan import Plan, plan_of
 from cotrain.balance.protocol import Combiner
 from cotrain.balance.scope import Scope
+from cotrain.balance.units import Rows, Unit, stacked
 from cotrain.balance.walk import Walk, leaf_tensor, refuse_what_cannot_be_exact
 
 BATCHED: dict[str, tuple[str, ...]] = {
@@ -59,14 +60,21 @@ class Exact:
                 unit.read()
         batch = batch_size(graph.found, self.tasks, chunk)
         owned = graph.owned
-        self.rows: list[Rows | None] = common_passes(self.plan.edges, owned.arrivals, self.tasks, keep_graph, batch)
-        for unit in self.plan.units:
+        rows = common_passes(self.plan.edges, owned.arrivals, self.tasks, keep_graph, batch)
+        for unit in self.plan.units if owned.leaf_rows else ():
             sent = owned.leaf_rows.get(unit.leaf)
             if sent is not None:
-                edge = unit.edges[0]
-                self.rows[edge] = with_leaf_rows(self.rows[edge], sent, self.tasks)
+                rows[unit.edges[0]] = with_leaf_rows(rows[unit.edges[0]], sent, self.tasks)
+        self.plan.units = [unit for unit in self.plan.units if any(rows[edge] is not None for edge in unit.edges)]
+        self.rows: list[Rows] = [self._zeros(edge) if row is None else row for edge, row in enumerate(rows)]
         self.notes: tuple[str, ...] = ()
         self.fallbacks = tuple(f"{scope.name(tensor)} ({operation})" for tensor, operation in self.plan.fallbacks)
+
+    def _zeros(self, edge: int) -> Rows:
+        """Rows for an edge at which nothing arrives, though a parameter used there gets something elsewhere."""
+        node = self.plan.edges[edge].node
+        metadata = node._input_metadata[0]
+        return torch.zeros((self.tasks, *metadata.shape), dtype=metadata.dtype, device=self._graph.device)
 
     def gramians(self) -> tuple[Tensor, Tensor | None]:
         """[T, T] and, by layer, [L, T, T], float64: inner products of the tasks' gradients on the shared parameters."""
@@ -82,19 +90,18 @@ class Exact:
         self, combiner: Combiner, heads: Tensor, penalty: Tensor | None, generator: torch.Generator | None
     ) -> None:
         """Add to `.grad` what the method makes of the gradients: of all of them at once, so that any method is served."""
-        shared = [unit for unit in self.plan.units if unit.shared and self._rows(unit) is not None]
-        others = [unit for unit in self.plan.units if not unit.shared]
-        parameters, gradients = self._gradients(others, [], heads.tolist())
+        shared = [unit for unit in self.plan.units if unit.shared]
+        parameters, gradients = self._gradients(
+            [unit for unit in self.plan.units if not unit.shared], [], heads.tolist()
+        )
         if shared:
-            flat = [stacked(self._rows(unit)[unit.edges[0]], self.tasks).reshape(self.tasks, -1) for unit in shared]  # type: ignore[index]
             with torch.no_grad():
+                flat = [stacked(self.rows[unit.edges[0]]).reshape(self.tasks, -1) for unit in shared]
                 row = combiner.combine(torch.cat(flat, dim=1), generator)
             tensors = [leaf_tensor(unit.leaf) for unit in shared]
             pieces = torch.split(row, [tensor.numel() for tensor in tensors])
             parameters += tensors
-            gradients += [
-                piece.reshape(tensor.shape).to(tensor.dtype) for piece, tensor in zip(pieces, tensors, strict=True)
-            ]
+            gradients += [piece.view_as(tensor).to(tensor.dtype) for piece, tensor in zip(pieces, tensors, strict=True)]
         self._deposit(parameters, gradients, heads, penalty)
 
     def _deposit(
@@ -107,13 +114,18 @@ class Exact:
 
     def layer_gramians(self) -> Tensor:
         """[L, T, T] float64: inner products of the tasks' gradients for each layer of shared parameters."""
-        answer = torch.zeros(self.plan.layers, self.tasks, self.tasks, dtype=torch.float64, device=self._graph.device)
         with torch.no_grad():
-            for unit in self.plan.units:
-                rows = self._rows(unit)
-                if unit.shared and rows is not None:
-                    answer[unit.layer] += unit.gramian(rows, self.tasks).to(answer)
-        return answer
+            shared = [unit for unit in self.plan.units if unit.shared]
+            parts = [unit.gramian(self.rows, self.tasks) for unit in shared]
+            layers = [unit.layer for unit in shared]
+            if layers == list(range(self.plan.layers)) and len({part.dtype for part in parts}) == 1:
+                return torch.stack(parts).double()
+            answer = torch.zeros(
+                self.plan.layers, self.tasks, self.tasks, dtype=torch.float64, device=self._graph.device
+            )
+            for layer, part in zip(layers, parts, strict=True):
+                answer[layer] += part
+            return answer
 
     def leave_out(self, bad: Sequence[int]) -> None:
         """Forget the gradients of these tasks."""
@@ -122,8 +134,10 @@ class Exact:
                 kept = torch.ones(rows.shape[0], dtype=torch.bool, device=rows.device)
                 kept[list(bad)] = False
                 self.rows[place] = torch.where(kept.view(-1, *[1] * (rows.dim() - 1)), rows, torch.zeros_like(rows))
-            elif rows is not None:
-                self.rows[place] = [None if index in bad else row for index, row in enumerate(rows)]
+            else:
+                self.rows[place] = [
+                    torch.zeros_like(row) if index in bad and row is not None else row for index, row in enumerate(rows)
+                ]
 
     def gradients(self, weights: Tensor, others: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Parameters of the common part and their gradients: sum_k w_k g_k.
@@ -138,53 +152,34 @@ class Exact:
     ) -> tuple[list[Tensor], list[Tensor]]:
         parameters: list[Tensor] = []
         gradients: list[Tensor] = []
-        mixed: dict[tuple[int, tuple[float, ...]], Tensor] = {}
+        mixed: dict[tuple[int, int], Tensor] = {}
         with torch.no_grad():
             for unit in units:
-                if self._rows(unit) is None:
-                    continue
-                factors = tuple(by_layer[unit.layer] if unit.shared else others)
+                kind = unit.layer if unit.shared else -1
+                factors = by_layer[kind] if unit.shared else others
 
-                def mix(edge: int, factors: tuple[float, ...] = factors) -> Tensor:
-                    if (edge, factors) not in mixed:
-                        mixed[edge, factors] = weighted_sum(self.rows[edge], factors)
-                    return mixed[edge, factors]
+                def mix(edge: int, kind: int = kind, factors: list[float] = factors) -> Tensor:
+                    if (edge, kind) not in mixed:
+                        mixed[edge, kind] = weighted_sum(self.rows[edge], factors)
+                    return mixed[edge, kind]
 
-                tensor = leaf_tensor(unit.leaf)
-                gradient = unit.gradient(mix)
-                parameters.append(tensor)
-                gradients.append(gradient if gradient.dtype == tensor.dtype else gradient.to(tensor.dtype))
+                for leaf, gradient in unit.gradients(mix):
+                    tensor = leaf_tensor(leaf)
+                    parameters.append(tensor)
+                    gradients.append(gradient if gradient.dtype == tensor.dtype else gradient.to(tensor.dtype))
         return parameters, gradients
 
-    def _rows(self, unit: Unit) -> list[Rows] | None:
-        """All rows if anything arrives at this unit's edges, with zeros for an edge where nothing does."""
-        if all(self.rows[edge] is None for edge in unit.edges):
-            return None
-        for edge in unit.edges:
-            if self.rows[edge] is None:
-                node = self.plan.edges[edge].node
-                shape, dtype = node._input_metadata[0].shape, node._input_metadata[0].dtype
-                device = leaf_tensor(unit.leaf).device
-                self.rows[edge] = [torch.zeros(tuple(shape), dtype=dtype, device=device)] * self.tasks
-        return self.rows  # type: ignore[return-value]
 
-
-def weighted_sum(rows: Rows | None, factors: Sequence[float]) -> Tensor:
+def weighted_sum(rows: Rows, factors: Sequence[float]) -> Tensor:
     """sum_k f_k row_k. Rows may alias each other or be aliased elsewhere: nothing is written in place but the result."""
-    if rows is None:
-        raise ValueError("nothing arrives at this edge")
     if isinstance(rows, Tensor):
         weights = torch.tensor(factors, dtype=rows.dtype, device=rows.device)
         return torch.mv(rows.reshape(len(factors), -1).t(), weights).reshape(rows.shape[1:])
     total: Tensor | None = None
     for factor, row in zip(factors, rows, strict=True):
-        if row is None:
-            continue
-        if total is None:
-            total = row * factor
-        else:
-            total.add_(row, alpha=factor)
-    return total if total is not None else torch.zeros(())
+        if row is not None:
+            total = row * factor if total is None else total.add_(row, alpha=factor)
+    return stacked(rows)[0] if total is None else total
 
 
 def with_leaf_rows(rows: Rows | None, sent: dict[int, Tensor], tasks: int) -> Rows:

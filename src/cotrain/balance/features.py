@@ -16,9 +16,9 @@ from torch.autograd.graph import GradientEdge
 
 from cotrain.balance.deposit import deposit
 from cotrain.balance.passes import Graph
-from cotrain.balance.products import at_least_float32
 from cotrain.balance.protocol import Combiner
 from cotrain.balance.scope import Scope
+from cotrain.balance.units import at_least_float32
 
 
 class Features:

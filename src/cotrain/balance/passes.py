@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from cotrain.balance.products import Rows
+from cotrain.balance.units import Rows
 from cotrain.balance.walk import Crossing, Node, Walk, leaf_tensor, walk
 from cotrain.core.errors import UnsupportedError
 

@@ -11,24 +11,17 @@ the cheaper. In ghost form no weight gradient of a single task ever exists. N ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge
 
-from cotrain.balance.scope import Scope
-from cotrain.balance.walk import Node, Use, Walk, leaf_tensor
-
-Rows = Tensor | list[Tensor | None]
-"""Gradients of all passes at one edge: stacked [T, ...], or one tensor a pass (None: zero)."""
-Mixed = Callable[[int], Tensor]
-"""The weighted sum of the passes at an edge, by the edge's index."""
+from cotrain.balance.walk import Node, Use
 
 
 class Product(NamedTuple):
-    """A use of a weight in a product: rows N, inputs i, outputs o, experts E, and how to read its saved inputs.
+    """A use of a weight in a product: kind mm, bmm or conv; rows N, inputs i, outputs o, experts E.
 
     `flipped`: the weight is the left factor; the gradient is then (x^T d)^T with x, d the transposed right factor and delta.
     """
@@ -58,6 +51,11 @@ def product_of(use: Use, weight: Tensor) -> Product | None:
         experts = shape[0]
         rows, outputs = (shape[1], shape[2]) if right else (shape[2], shape[1])
         return Product(use, "bmm", rows, weight.numel() // max(outputs * experts, 1), outputs, experts, not right)
+    if name == "ConvolutionBackward0" and argument == 1 and not use.chain:
+        if node._saved_transposed or node._saved_groups != 1 or len(shape) > 4:
+            return None
+        rows = shape[0] * math.prod(shape[2:])
+        return Product(use, "conv", rows, weight[0].numel(), shape[1], 1, False)
     return None
 
 
@@ -70,9 +68,31 @@ def inputs_of(product: Product) -> Tensor:
         found = node._saved_mat2.transpose(0, 1) if product.flipped else node._saved_self
     elif name == "BmmBackward0":
         found = node._saved_mat2.transpose(1, 2) if product.flipped else node._saved_self
+    elif name == "ConvolutionBackward0":
+        found = node._saved_input
     else:
         found = node._saved_batch2.transpose(1, 2) if product.flipped else node._saved_batch1
     return found.detach()  # type: ignore[no-any-return]
+
+
+def patches_of(product: Product, images: Tensor, weight: Tensor) -> Tensor:
+    """[N, i]: for each output position of a convolution the inputs it saw, one row a position."""
+    node = product.use.node
+    kernel, flat = tuple(weight.shape[2:]), images
+    stride, padding, dilation = node._saved_stride, node._saved_padding, node._saved_dilation
+    if len(kernel) == 1:
+        kernel, flat = (1, *kernel), images.unsqueeze(2)
+        stride, padding, dilation = (1, *stride), (0, *padding), (1, *dilation)
+    columns = torch.nn.functional.unfold(flat, kernel, dilation=dilation, padding=padding, stride=stride)
+    return columns.transpose(1, 2).reshape(-1, columns.shape[1])
+
+
+def convolution_gradient(node: Node, delta: Tensor, images: Tensor, weight: Tensor) -> Tensor:
+    """The weight's gradient of the convolution `node` for these gradients at its output."""
+    arguments = (node._saved_stride, node._saved_padding, node._saved_dilation, node._saved_transposed)
+    more = (node._saved_output_padding, node._saved_groups, [False, True, False])
+    found = torch.ops.aten.convolution_backward(delta, images, weight.detach(), None, *arguments, *more)
+    return found[1]  # type: ignore[no-any-return]
 
 
 def ghost_is_cheaper(tasks: int, rows: int, inputs: int, outputs: int) -> bool:
@@ -81,255 +101,3 @@ def ghost_is_cheaper(tasks: int, rows: int, inputs: int, outputs: int) -> bool:
     ghost += tasks * rows * outputs + rows * inputs * outputs
     explicit = tasks * rows * inputs * outputs + tasks * tasks * inputs * outputs + tasks * inputs * outputs
     return ghost <= explicit
-
-
-class Ghost:
-    """A weight whose per-task gradients are never formed: known by its inputs and the gradients at its outputs."""
-
-    __slots__ = ("edges", "inputs", "layer", "leaf", "products", "shared")
-
-    def __init__(self, leaf: Node, products: Sequence[Product], edges: Sequence[int], layer: int, shared: bool) -> None:
-        self.leaf = leaf
-        self.products = list(products)
-        self.edges = list(edges)
-        self.layer = layer
-        self.shared = shared
-        self.inputs: list[Tensor] = []
-
-    def read(self) -> None:
-        """Take the saved inputs, before the last pass frees them."""
-        self.inputs = [inputs_of(product) for product in self.products]
-
-    def gramian(self, rows: Sequence[Rows], tasks: int) -> Tensor:
-        """[T, T] for this weight: <(x x^T) d_j, d_k>, several uses side by side as more rows."""
-        deltas = []
-        for product, edge in zip(self.products, self.edges, strict=True):
-            delta = stacked(rows[edge], tasks)
-            deltas.append(delta.transpose(-1, -2) if product.flipped else delta)
-        inputs, delta = self.inputs[0], deltas[0]
-        if len(deltas) > 1:
-            inputs, delta = torch.cat(self.inputs, dim=-2), torch.cat(deltas, dim=-2)
-        inputs, delta = at_least_float32(inputs), at_least_float32(delta)
-        spread = torch.matmul(inputs @ inputs.transpose(-1, -2), delta)
-        return spread.reshape(tasks, -1) @ delta.reshape(tasks, -1).t()
-
-    def gradient(self, mixed: Mixed) -> Tensor:
-        """sum_k v_k x^T d_k in the weight's own shape."""
-        total: Tensor | None = None
-        for product, edge, inputs in zip(self.products, self.edges, self.inputs, strict=True):
-            delta = mixed(edge)
-            if delta.dtype != inputs.dtype:
-                delta, inputs = at_least_float32(delta), at_least_float32(inputs)
-            if product.flipped:
-                grad = delta @ inputs
-            elif product.kind == "mm" and product.use.chain and product.use.chain[0].name() == "TBackward0":
-                grad = (delta.transpose(0, 1) @ inputs).transpose(0, 1)
-            else:
-                grad = inputs.transpose(-1, -2) @ delta
-            for isometry in product.use.chain:
-                grad = isometry(grad)
-            total = grad if total is None else total + grad
-        if total is None:
-            raise ValueError("a ghost weight has at least one use")
-        return total
-
-
-class BiasSum:
-    """A bias added to the output of products: its gradient is the sum of the output's gradient over rows."""
-
-    __slots__ = ("edges", "layer", "leaf", "shared")
-
-    def __init__(self, leaf: Node, edges: Sequence[int], layer: int, shared: bool) -> None:
-        self.leaf = leaf
-        self.edges = list(edges)
-        self.layer = layer
-        self.shared = shared
-
-    def read(self) -> None:
-        """Nothing is saved for a bias."""
-
-    def gramian(self, rows: Sequence[Rows], tasks: int) -> Tensor:
-        """[T, T] for this bias."""
-        total: Tensor | None = None
-        for edge in self.edges:
-            summed = at_least_float32(stacked(rows[edge], tasks)).sum(1)
-            total = summed if total is None else total + summed
-        if total is None:
-            raise ValueError("a bias has at least one use")
-        return total @ total.t()
-
-    def gradient(self, mixed: Mixed) -> Tensor:
-        """sum_k v_k sum_n d_k[n]."""
-        total: Tensor | None = None
-        for edge in self.edges:
-            summed = mixed(edge).sum(0)
-            total = summed if total is None else total + summed
-        if total is None:
-            raise ValueError("a bias has at least one use")
-        return total
-
-
-class Explicit:
-    """A parameter asked for at its own edge: whatever operations use it, autograd's own gradient, one a task."""
-
-    __slots__ = ("edges", "layer", "leaf", "shared")
-
-    def __init__(self, leaf: Node, edge: int, layer: int, shared: bool) -> None:
-        self.leaf = leaf
-        self.edges = [edge]
-        self.layer = layer
-        self.shared = shared
-
-    def read(self) -> None:
-        """Nothing is saved: the rows are the gradients."""
-
-    def gramian(self, rows: Sequence[Rows], tasks: int) -> Tensor:
-        """[T, T] for this parameter."""
-        flat = at_least_float32(stacked(rows[self.edges[0]], tasks).reshape(tasks, -1))
-        return flat @ flat.t()
-
-    def gradient(self, mixed: Mixed) -> Tensor:
-        """sum_k v_k g_k."""
-        return mixed(self.edges[0])
-
-
-Unit = Ghost | BiasSum | Explicit
-
-
-def stacked(rows: Rows, tasks: int) -> Tensor:
-    """[tasks, ...], zeros where a task does not reach the edge."""
-    if isinstance(rows, Tensor):
-        return rows[:tasks]
-    some = next(row for row in rows if row is not None)
-    return torch.stack([torch.zeros_like(some) if row is None else row for row in rows[:tasks]])
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor, in float32 if it came in half precision: inner products are never summed in less."""
-    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
-
-
-class Plan:
-    """What is asked of the passes (`edges`) and what is made of the answers (`units`), one step's graph long."""
-
-    __slots__ = ("edges", "fallbacks", "layers", "units")
-
-    def __init__(self) -> None:
-        self.edges: list[GradientEdge] = []
-        self.units: list[Unit] = []
-        self.fallbacks: list[tuple[Tensor, str]] = []
-        self.layers = 0
-
-
-def plan_of(found: Walk, tasks: int, scope: Scope, ghosts: bool) -> Plan:
-    """Decide for every parameter of the common part how its gradients are had.
-
-    tasks: the number of passes. scope: which parameters are balanced, and their order. ghosts: whether ghost form is allowed.
-    """
-    plan = Plan()
-    index: dict[Node, int] = {}
-
-    def edge_of(node: Node) -> int:
-        place = index.get(node)
-        if place is None:
-            place = index[node] = len(plan.edges)
-            plan.edges.append(GradientEdge(node, 0))
-        return place
-
-    touched = {crossing.target for crossing in found.crossings}
-    ghosted: set[Node] = set()
-    weights: dict[Node, list[Product]] = {}
-    rest: list[Node] = []
-    for leaf, uses in found.uses.items():
-        products = _ghost_products(leaf, uses, touched, tasks) if ghosts else None
-        if products is None:
-            rest.append(leaf)
-        else:
-            weights[leaf] = products
-            ghosted.update(product.use.node for product in products)
-    groups: dict[Node, list[Unit]] = {}
-
-    def add(unit: Unit, first: Node | None) -> None:
-        groups.setdefault(unit.leaf if first is None else first, []).append(unit)
-
-    for leaf, products in weights.items():
-        edges = [edge_of(product.use.node) for product in products]
-        shared = scope.holds(leaf_tensor(leaf))
-        add(Ghost(leaf, products, edges, 0, shared), products[0].use.node)
-    for leaf in rest:
-        uses, tensor = found.uses[leaf], leaf_tensor(leaf)
-        shared = scope.holds(tensor)
-        if leaf not in touched and uses and all(_is_row_bias(use, ghosted) for use in uses):
-            add(BiasSum(leaf, [edge_of(use.node) for use in uses], 0, shared), uses[0].node)
-            continue
-        add(Explicit(leaf, edge_of(leaf), 0, shared), uses[0].node if uses else None)
-        strange = [use.node.name() for use in uses if not _is_known(use, tensor)]
-        if strange:
-            plan.fallbacks.append((tensor, strange[0]))
-    _number_layers(plan, groups, scope.order)
-    return plan
-
-
-def _ghost_products(leaf: Node, uses: list[Use], touched: set[Node], tasks: int) -> list[Product] | None:
-    """The products of a weight if the ghost form is possible and cheaper, else None."""
-    weight = leaf_tensor(leaf)
-    if weight.dim() < 2 or not uses or leaf in touched:
-        return None
-    products: list[Product] = []
-    for use in uses:
-        product = product_of(use, weight)
-        if product is None or any(link in touched for link in use.chain):
-            return None
-        products.append(product)
-    first = products[0]
-    for other in products[1:]:
-        if other[1] != first[1] or other[3:] != first[3:] or not _same_chain(other.use.chain, first.use.chain):
-            return None
-    if len({product.use.node for product in products}) < len(products):
-        return None
-    rows = sum(product.rows for product in products)
-    return products if ghost_is_cheaper(tasks, rows, first.inputs, first.outputs) else None
-
-
-def _same_chain(left: tuple[Node, ...], right: tuple[Node, ...]) -> bool:
-    """Whether two chains rearrange the weight alike, so that gradients of both uses lie in the same order."""
-    if left == right:
-        return True
-    return (
-        len(left) <= 1 and len(right) <= 1 and [n.name() for n in left] == [n.name() for n in right] == ["TBackward0"]
-    )
-
-
-def _is_row_bias(use: Use, ghosted: set[Node]) -> bool:
-    """Whether this is the bias of a ghosted Addmm whose gradient is the plain sum over rows."""
-    node = use.node
-    if use.chain or use.argument != 0 or node not in ghosted or node.name() != "AddmmBackward0":
-        return False
-    bias = leaf_tensor(node.next_functions[0][0])
-    return bool(node._saved_beta == 1 and tuple(bias.shape) == tuple(node._input_metadata[0].shape[1:]))
-
-
-def _is_known(use: Use, tensor: Tensor) -> bool:
-    """Whether the operation has a rule of its own, so that being explicit was a matter of cost."""
-    name, argument = use.node.name(), use.argument
-    if argument == 0 and name in ("AddmmBackward0", "BaddbmmBackward0"):
-        return True
-    if name == "ConvolutionBackward0":
-        return argument in (1, 2)
-    return product_of(use, tensor) is not None
-
-
-def _number_layers(plan: Plan, groups: dict[Node, list[Unit]], order: dict[int, int]) -> None:
-    """Order the groups as their parameters were registered, or as the forward pass went, and number them."""
-    last = len(order)
-
-    def place(item: tuple[Node, list[Unit]]) -> tuple[int, int]:
-        node, units = item
-        known = min(order.get(id(leaf_tensor(unit.leaf)), last) for unit in units)
-        return (known, node._sequence_nr())
-
-    for layer, (_, units) in enumerate(sorted(groups.items(), key=place)):
-        for unit in units:
-            unit.layer = layer
-            plan.units.append(unit)
-    plan.layers = len(groups)

@@ -157,7 +157,7 @@ def _chain(
 
 def is_isometry(node: Node) -> bool:
     """Whether gradients pass `node` with their inner products unchanged (a cast between floating dtypes counts: only rounding differs)."""
-    name = node.name()
+    name = type(node).__name__
     if name in ISOMETRIES:
         return True
     if name == "ToCopyBackward0":
