@@ -18,6 +18,8 @@ def demo(
     """
     import json
 
+    import torch
+
     from cotrain.cli.messages import say
     from cotrain.cli.progress import progress
     from cotrain.cli.scores import print_scores
@@ -28,12 +30,13 @@ def demo(
     from cotrain.recipe.run import train
     from cotrain.report.page import write_report
 
+    torch.set_num_threads(1)  # networks this small only lose time to threads that wait for each other
     path = write_demo(name, folder)
     say(f"wrote {path.parent / (path.stem + '.csv')} and {path}")
     config = load_config(path)
     say("\n1. one network for all tasks (cotrain train)")
     run = train(config, folder=path.parent / "runs" / config.name, resume=False, progress=progress())
-    print_scores(run.folder)
+    print_scores(run.metrics)
     say("\n2. beside one network a task and boosted trees (cotrain compare)")
     compared = compare(config, folder=path.parent / "runs" / f"{config.name}-compare", progress=say)
     print_verdict(json.loads((Path(compared) / "compare.json").read_text(encoding="utf-8")))

@@ -22,6 +22,10 @@ def predict(
             help="Where to write: csv, tsv, parquet, jsonl or arrow by its ending. Else CSV on stdout.",
         ),
     ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(help="TASK=NUMBER: the probability from which a yes/no task says yes. May be repeated."),
+    ] = None,
 ) -> None:
     """Predict every task for new rows.
 
@@ -39,12 +43,32 @@ def predict(
         raise ConfigError(
             f"--output: expected a file in a folder that exists, got '{output}'; make '{output.parent}' first"
         )
-    answers = load(run).predict(str(data))
+    answers = load(run).predict(str(data), thresholds=thresholds(threshold or []))
     if output is None:
         typer.echo(answers.write_csv(), nl=False)
         return
     write(answers, output)
     note(f"{answers.height} rows written to {output}")
+
+
+def thresholds(words: list[str]) -> dict[str, float]:
+    """{task: threshold} of `--threshold income=0.3`.
+
+    >>> thresholds(["income=0.3"])
+    {'income': 0.3}
+    """
+    from cotrain.core.errors import ConfigError
+
+    found: dict[str, float] = {}
+    for word in words:
+        task, sign, number = word.rpartition("=")
+        try:
+            found[task] = float(number)
+        except ValueError:
+            sign = ""
+        if not sign or not task:
+            raise ConfigError(f"--threshold: expected TASK=NUMBER, got '{word}'; write for example income=0.3")
+    return found
 
 
 def write(frame: Any, path: Path) -> None:

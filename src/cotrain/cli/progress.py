@@ -8,25 +8,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from cotrain.cli.messages import coloured, say, width
+
+if TYPE_CHECKING:
+    from cotrain.training.watch import Plan
 
 EVERY = 5.0
 """Seconds between two lines where there is no terminal."""
 
 REFRESH = 0.25
 """Seconds between two looks at the losses on a terminal."""
-
-
-class Plan(Protocol):
-    """What is known beforehand of a training (see `cotrain.training.watch.Plan`)."""
-
-    tasks: tuple[str, ...]
-    epochs: int
-    steps: int | None
-    first_epoch: int
-    device: str
 
 
 def spoken(seconds: float) -> str:

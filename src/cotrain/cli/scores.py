@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from cotrain.cli.tables import print_table
@@ -20,11 +19,11 @@ def figure(value: float | None) -> str:
     return "-" if value is None or value != value else f"{value:.4g}"
 
 
-def print_scores(folder: str | Path) -> None:
-    """The test scores (or, without a test split, the validation scores) of a run, beside those of the best constant prediction."""
-    import json
+def print_scores(metrics: Mapping[str, Any]) -> None:
+    """The test scores (or, without test rows, the validation scores) of a run, beside those of the best constant prediction.
 
-    metrics: dict[str, Any] = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
+    metrics: metrics.json.
+    """
     splits: Mapping[str, Scores] = metrics["splits"]
     split = next((name for name in ("test", "valid") if splits.get(name)), None)
     if split is not None:

@@ -36,6 +36,6 @@ def train(
         where = f" --folder {folder}" if folder else ""
         say(f"go on with: cotrain train {config}{where} --resume")
         raise typer.Exit(130) from None
-    print_scores(run.folder)
+    print_scores(run.metrics)
     typer.echo(str(run.folder))
     note(f"next: cotrain report {run.folder}, or cotrain predict {run.folder} DATA -o predictions.csv")
