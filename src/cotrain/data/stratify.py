@@ -4,8 +4,9 @@ Rows with the same labels in all targets are dealt out by whole multiples; what 
 are splits) goes by iterative stratification: the rarest label first, each row to the split that lacks this label most.
 Rows N, targets T, splits S.
 
-Source: Sechidis, Tsoumakas, Vlahavas 2011, "On the stratification of multi-label data", algorithm 1; the joint key first is an
-addition that makes it linear in the rows and leaves the shares of every combination within one row.
+Source: Sechidis, Tsoumakas, Vlahavas 2011, "On the stratification of multi-label data", algorithm 1; the joint key first and the
+moves at the end are additions: the first makes it linear in the rows and keeps the share of every combination, the second
+brings the labels' shares nearer. A row's split is chosen by all its labels, each weighed by its rarity, not by one alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from cotrain.data.typed import as_words
 BINS = 5
 """A target of many different numbers counts as this many labels, cut at its quantiles."""
 
+SWEEPS = 10
+"""At most so many times all left-over rows are looked at for a move that brings the shares nearer."""
+
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 def strata(series: pl.Series) -> Ints:
@@ -67,35 +72,53 @@ def stratified(labels: Sequence[Ints], fractions: Sequence[float], random: np.ra
     return where
 
 
-def _deal_rest(where: Ints, labels: Sequence[Ints], share: NDArray[np.float64], random: np.random.Generator) -> None:
-    """Fill in the places of `where` that are -1, by iterative stratification."""
+def _deal_rest(where: Ints, labels: Sequence[Ints], share: Floats, random: np.random.Generator) -> None:
+    """Fill in the places of `where` that are -1: iterative stratification, then moves while one brings the shares nearer."""
     rest = random.permutation(np.flatnonzero(where < 0))
     if not len(rest):
         return
-    base = np.cumsum([0, *(int(one.max()) + 1 for one in labels)])
-    tags = np.stack([one + start for one, start in zip(labels, base[:-1], strict=True)], axis=1)
+    everyone = np.zeros(len(where), dtype=np.int64)
+    columns = [everyone, *labels]
+    base = np.cumsum([0, *(int(one.max()) + 1 for one in columns)])
+    tags = np.stack([one + start for one, start in zip(columns, base[:-1], strict=True)], axis=1)
     done = where >= 0
-    wanted = np.zeros((int(base[-1]), len(share)))
-    for column in range(tags.shape[1]):
-        np.add.at(wanted, tags[:, column], share)
-        np.subtract.at(wanted, (tags[done, column], where[done]), 1.0)
-    total = len(where) * share - np.bincount(where[done], minlength=len(share))
-    mine = tags[rest]
-    left = np.bincount(mine.ravel(), minlength=int(base[-1]))
+    wanted = np.bincount(tags.ravel(), minlength=int(base[-1]))[:, None] * share
+    for split in range(len(share)):
+        wanted[:, split] -= np.bincount(tags[done & (where == split)].ravel(), minlength=int(base[-1]))
+    mine, weight = tags[rest], 1 / np.bincount(tags.ravel(), minlength=int(base[-1])).clip(1)
+    shut = np.where(share > 0, 0.0, np.inf)
+    chosen = _iterative(mine, wanted, weight, shut)
+    for _ in range(SWEEPS):
+        moved = 0
+        for index, row in enumerate(mine):
+            lack, here = weight[row] @ wanted[row], int(chosen[index])
+            gain = lack - lack[here] - float(weight[row].sum()) - shut
+            there = int(gain.argmax())
+            if there != here and gain[there] > 1e-12:
+                wanted[row, here] += 1
+                wanted[row, there] -= 1
+                chosen[index] = there
+                moved += 1
+        if not moved:
+            break
+    where[rest] = chosen
+
+
+def _iterative(mine: Ints, wanted: Floats, weight: Floats, shut: Floats) -> Ints:
+    """[rest] a split for every row: rows of the rarest label first, each to the split that lacks its labels most."""
+    left = np.bincount(mine.ravel(), minlength=len(wanted))
     holders: dict[int, list[int]] = {}
     for index, row in enumerate(mine.tolist()):
         for tag in row:
             holders.setdefault(tag, []).append(index)
-    open_split = share > 0
+    chosen = np.full(len(mine), -1, dtype=np.int64)
     while left.any():
         rarest = int(np.argmin(np.where(left > 0, left, np.iinfo(np.int64).max)))
         for index in holders[rarest]:
-            row = rest[index]
-            if where[row] >= 0:
-                continue
-            need = np.where(open_split, wanted[rarest] + 1e-6 * total, -np.inf)
-            split = int(need.argmax())
-            where[row] = split
-            total[split] -= 1
-            wanted[mine[index], split] -= 1
-            left[mine[index]] -= 1
+            if chosen[index] < 0:
+                row = mine[index]
+                split = int((weight[row] @ wanted[row] - shut).argmax())
+                chosen[index] = split
+                wanted[row, split] -= 1
+                left[row] -= 1
+    return chosen
