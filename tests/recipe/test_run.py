@@ -200,3 +200,15 @@ def test_no_sharing_gives_every_task_the_network_it_would_have_alone() -> None:
     assert len(run.model.parts) == 3
     with pytest.raises(ConfigError, match="mmoe.split"):
         cotrain.fit(made(), tasks=TASKS, encoder=SMALL, sharing={"name": "mmoe", "split": 9}, train=QUICK)
+
+
+def test_a_decision_threshold_can_be_chosen_when_predicting(run) -> None:
+    rows = made(60, seed=2)
+    chance = run.predict(rows)["bought_probability"].to_numpy()
+    for threshold in (0.1, 0.9):
+        said = run.predict(rows, thresholds={"bought": threshold})["bought"].to_list()
+        assert said == ["yes" if one >= threshold else "no" for one in chance]
+    with pytest.raises(ConfigError, match="decides by no threshold"):
+        run.predict(rows, thresholds={"price": 0.5})
+    with pytest.raises(ConfigError, match="did you mean 'bought'"):
+        run.predict(rows, thresholds={"bougth": 0.5})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 import torch
 
+from cotrain.core.errors import ConfigError, unknown
 from cotrain.core.fields import Batch
+from cotrain.core.spec import Task
 from cotrain.data.encode import TableEncoder
 from cotrain.data.read import Table
 from cotrain.model.compose import Model
@@ -17,11 +21,15 @@ from cotrain.training.evaluate import predictions
 ROWS_AT_ONCE = 4096
 
 
-def predict(model: Model, encoder: TableEncoder, table: Table) -> tuple[pl.DataFrame, list[str]]:
+def predict(
+    model: Model, encoder: TableEncoder, table: Table, thresholds: Mapping[str, float] | None = None
+) -> tuple[pl.DataFrame, list[str]]:
     """({column: answer} for every row in order, notes on what was ignored or never seen).
 
-    Raises DataError naming the columns the rows lack.
+    thresholds: {task: probability from which a yes/no task says yes}, in place of the config's.
+    Raises DataError naming the columns the rows lack, ConfigError for a threshold of a task that has none.
     """
+    tasks = with_thresholds(model.tasks, thresholds or {})
     fields, notes = encoder.encode(table.frame)
     rows = table.frame.height
     whole = Batch(fields, row=torch.arange(rows))
@@ -32,11 +40,25 @@ def predict(model: Model, encoder: TableEncoder, table: Table) -> tuple[pl.DataF
             for name, output in outputs.items():
                 parts[name].append(output)
     columns: dict[str, Any] = {}
-    for name, task in model.tasks.items():
+    for name, task in tasks.items():
         output = torch.cat(parts[name]) if parts[name] else torch.empty(0, max(task.outputs, 1))
         for column, values in task.decode(output).items():
             columns[_free(column, columns)] = values.tolist() if isinstance(values, np.ndarray) and not rows else values
     return pl.DataFrame(columns), [*table.notes, *notes]
+
+
+def with_thresholds(tasks: Mapping[str, Task], thresholds: Mapping[str, float]) -> dict[str, Task]:
+    """The tasks with other decision thresholds. Raises ConfigError naming a task that is unknown or knows no threshold."""
+    out = dict(tasks)
+    for name, threshold in thresholds.items():
+        if name not in tasks:
+            raise ConfigError(unknown("task", name, list(tasks)))
+        if not hasattr(tasks[name], "threshold"):
+            raise ConfigError(
+                f"task '{name}' is of kind '{tasks[name].kind}', which decides by no threshold; only yes/no tasks do"
+            )
+        out[name] = cast(Task, dataclasses.replace(cast(Any, tasks[name]), threshold=threshold))
+    return out
 
 
 def _free(column: str, taken: dict[str, Any]) -> str:

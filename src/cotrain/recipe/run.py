@@ -87,14 +87,14 @@ class Run:
         data = self._rows.data
         return scores(self.model.tasks, gathered(self.model, data, split)) if len(data.rows(split)) else {}
 
-    def predict(self, rows: Any) -> pl.DataFrame:
+    def predict(self, rows: Any, *, thresholds: Mapping[str, float] | None = None) -> pl.DataFrame:
         """One row of answers for every row given (a frame, a path, arrays), in the same order.
 
         binary: the label, and `<task>_probability` of yes. multiclass: the label, its probability, one of every class. regression:
-        the number, in the target's units. Warns (DataWarning) of columns that are ignored and of labels never seen.
+        the number, in the target's units. thresholds: {task: probability from which a binary task says yes}. Warns (DataWarning) of columns that are ignored and of labels never seen.
         Raises DataError naming the columns the rows lack.
         """
-        answers, notes = predict(self.model, self._encoder, read_table(rows, self.config.data.reading))
+        answers, notes = predict(self.model, self._encoder, read_table(rows, self.config.data.reading), thresholds)
         for note in notes:
             warnings.warn(note, DataWarning, stacklevel=2)
         return answers
