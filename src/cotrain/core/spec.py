@@ -128,8 +128,11 @@ class Codec(Protocol):
     A "frame" is the table type of the data room (a polars DataFrame) holding just this task's columns; this floor does not look inside.
     """
 
-    columns: tuple[str, ...]
-    outputs: int
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    @property
+    def outputs(self) -> int: ...
 
     def fit(self, frame: Any) -> Codec: ...
 
@@ -141,7 +144,8 @@ class Codec(Protocol):
 class Metrics(Protocol):
     """`score(output, target, weight)`: {metric: value} on gathered outputs, in the target's units; NaN where it has no meaning."""
 
-    primary: str
+    @property
+    def primary(self) -> str: ...
 
     def score(self, output: Tensor, target: Field, weight: Tensor | None) -> dict[str, float]: ...
 

@@ -1,0 +1,137 @@
+"""A small FT-Transformer and a toy convolutional encoder go through every sharing; what cannot be stacked is said."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from cotrain.core.fields import Batch, Field
+from cotrain.core.signals import Signal
+from cotrain.core.spec import FieldSpec
+from cotrain.core.stacked import loops_in
+from cotrain.model.compose import Model
+from cotrain.sharing.apart import Apart
+from cotrain.sharing.hard import Hard
+from cotrain.sharing.mmoe import MMoE
+from cotrain.tasks.binary import Binary
+from cotrain.tasks.regression import Regression
+
+TASKS = [Binary("yes"), Regression("size")]
+SHARINGS = pytest.mark.parametrize("sharing", [Hard(), Apart(), MMoE(experts=3, split=0), MMoE(experts=2)], ids=str)
+
+
+def rows(kind: str, count: int = 6) -> tuple[dict[str, FieldSpec], Batch]:
+    """(spec, batch): numbers with missing cells for "ft", pictures with unreal places for "toy_conv"."""
+    targets = {
+        "yes": Field(
+            torch.tensor([1.0, 0, 1, 0, 1, 0])[:count], torch.tensor([True, True, False, True, True, True])[:count]
+        ),
+        "size": Field.dense(torch.randn(count, 1)),
+    }
+    if kind == "ft":
+        valid = torch.rand(count, 4) > 0.2
+        return {"x": FieldSpec("number", names=("a", "b", "c", "d"))}, Batch(
+            {"x": Field.dense(torch.randn(count, 4), valid)}, targets
+        )
+    valid = torch.ones(count, 3, 8, 8, dtype=torch.bool)
+    valid[0, :, :, 5:] = False
+    return {"x": FieldSpec("image", shape=(3, 8, 8))}, Batch(
+        {"x": Field.dense(torch.randn(count, 3, 8, 8), valid)}, targets
+    )
+
+
+def encoder(toys: SimpleNamespace, kind: str) -> object:
+    return toys.FTTransformer() if kind == "ft" else toys.ToyConv()
+
+
+@SHARINGS
+@pytest.mark.parametrize("kind", ["ft", "toy_conv"])
+def test_every_encoder_goes_through_every_sharing_and_learns(toys: SimpleNamespace, kind: str, sharing: Hard) -> None:
+    spec, batch = rows(kind)
+    model = Model(encoder=encoder(toys, kind), sharing=sharing, tasks=TASKS).build({"main": spec})  # type: ignore[arg-type]
+    first = torch.stack(list(model.losses([batch]).values()))
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    for _ in range(30):
+        optimizer.zero_grad()
+        torch.stack(list(model.losses([batch]).values())).sum().backward()
+        optimizer.step()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert torch.stack(list(model.losses([batch]).values())).sum() < 0.5 * first.sum()
+    assert {name: tuple(one.shape) for name, one in model.eval().predict(batch).items()} == {
+        "yes": (6, 1),
+        "size": (6, 1),
+    }
+    json.dumps(model.structure())
+
+
+def test_what_stays_a_loop_is_named_and_what_is_known_is_stacked(toys: SimpleNamespace) -> None:
+    spec, _ = rows("ft")
+    for split, loops in ((0, ["AttentionStage"]), (-1, [])):
+        model = Model(encoder=toys.FTTransformer(), sharing=MMoE(experts=3, split=split), tasks=TASKS).build(
+            {"main": spec}
+        )
+        assert list(loops_in(model)) == loops == model.structure()["loops"]
+    spec, _ = rows("toy_conv")
+    model = Model(encoder=toys.ToyConv(), sharing=MMoE(experts=3, split=0), tasks=TASKS).build({"main": spec})
+    assert model.structure()["loops"] == []
+
+
+def test_layouts_and_strides_reach_the_heads(toys: SimpleNamespace) -> None:
+    spec, batch = rows("toy_conv")
+    model = Model(encoder=toys.ToyConv(), tasks=TASKS).build({"main": spec})
+    stages = model.structure()["stages"]["yes"]
+    assert stages == [
+        {"layout": "map", "width": 3, "stride": 1},
+        {"layout": "map", "width": 4, "stride": 2},
+        {"layout": "map", "width": 6, "stride": 4},
+    ]
+    signals = model.parts[0]("main", batch.inputs)["yes"]
+    assert [tuple(one.values.shape[1:]) for one in signals] == [(3, 8, 8), (4, 4, 4), (6, 2, 2)]
+    assert [tuple(one.mask.shape[1:]) for one in signals] == [(8, 8), (4, 4), (2, 2)]
+    # places 5-7 of row 0 are unreal: of four coarse columns the last is, of two none
+    assert signals[1].mask[0, 0].tolist() == [True, True, True, False]
+    assert signals[2].mask[0, 0].tolist() == [True, True]
+
+
+@pytest.mark.parametrize("sharing", [Hard(), MMoE(experts=3, split=0)], ids=str)
+def test_what_is_not_real_reaches_neither_outputs_nor_gradients(toys: SimpleNamespace, sharing: Hard) -> None:
+    spec, batch = rows("ft")
+    model = Model(encoder=toys.FTTransformer(), sharing=sharing, tasks=TASKS).build({"main": spec})
+    field = batch.inputs["x"]
+    assert field.valid is not None
+    other = torch.where(field.valid, field.values, torch.full_like(field.values, 1e3))
+    changed = Batch({"x": Field.dense(other, field.valid)}, batch.targets)
+    grads = []
+    for one in (batch, changed):
+        model.zero_grad()
+        torch.stack(list(model.losses([one]).values())).sum().backward()
+        grads.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b)
+    for name, output in model.eval().predict(batch).items():
+        torch.testing.assert_close(output, model.predict(changed)[name])
+
+
+def test_mmoe_over_looped_stages_is_the_gated_sum_of_each_expert_run_alone(toys: SimpleNamespace) -> None:
+    spec, batch = rows("ft")
+    model = Model(encoder=toys.FTTransformer(), sharing=MMoE(experts=3, split=0), tasks=TASKS).build({"main": spec})
+    sharing = model.parts[0].sharing
+    embedded = next(iter(model.parts[0].encoders.values())).embed(batch.inputs)
+    attention, tokenwise = sharing.experts
+    alone = []
+    for expert in range(3):
+        signal = attention.copies[expert](embedded)
+        norm, linear, act = tokenwise.layers
+        values = nn.functional.layer_norm(signal.values, (8,)) * norm.weight[expert] + norm.bias[expert]
+        alone.append(act(values @ linear.weight[expert].T + linear.bias[expert]))
+    for task in ("yes", "size"):
+        gate = torch.softmax(embedded.pooled() @ sharing.gates[f"_{task}"].T, -1)
+        expected = sum(gate[:, expert, None, None] * alone[expert] for expert in range(3))
+        signal: Signal = sharing(embedded)[task][-1]
+        torch.testing.assert_close(signal.values, expected)
+        assert signal.mask is embedded.mask
+        assert signal.layout == "sequence"
