@@ -21,7 +21,6 @@ SAMPLE = 20_000
 AUC = 0.999
 CORRELATION = 0.9999
 FEW_CLASSES = 20
-_BINS = 100
 _ENOUGH = 30
 
 Floats = NDArray[np.float64]
@@ -74,7 +73,7 @@ def leaks(
         for column in columns:
             target = view(frame[column], frame.schema[column].is_numeric())
             for one in seen.values():
-                why = given_away(one, target)
+                why = given_away(one, target, random)
                 if why:
                     found.append(
                         f"column '{one.name}' gives the target '{column}' of task '{task}' away ({why}): if it is not known "
@@ -83,7 +82,7 @@ def leaks(
     return found
 
 
-def given_away(one: View, target: View) -> str | None:
+def given_away(one: View, target: View, random: np.random.Generator) -> str | None:
     """How an input alone predicts a target, in a few words, or None."""
     held = (target.codes >= 0) & (one.codes >= 0)
     if held.sum() < _ENOUGH or held.sum() < 0.5 * (target.codes >= 0).sum():
@@ -103,7 +102,7 @@ def given_away(one: View, target: View) -> str | None:
         if max(area, 1 - area) > AUC:
             return f"AUC {max(area, 1 - area):.4f} alone"
         return None
-    return _pure(codes if numbers is None else _binned(numbers), truth)
+    return _pure(codes, truth) or (None if numbers is None else _in_runs(numbers, truth, random))
 
 
 def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
@@ -175,8 +174,14 @@ def _pure(codes: Ints, truth: Ints) -> str | None:
     return None
 
 
-def _binned(numbers: Floats) -> Ints:
-    held = numbers[np.isfinite(numbers)]
-    values = np.unique(held)
-    edges = values[1:] if len(values) <= _BINS else np.unique(np.quantile(held, np.linspace(0, 1, _BINS + 1)[1:-1]))
-    return np.searchsorted(edges, numbers, side="right").astype(np.int64)
+def _in_runs(numbers: Floats, truth: Ints, random: np.random.Generator) -> str | None:
+    """Whether the classes lie one after the other along a number: hardly more changes of label than there are classes."""
+    held = np.isfinite(numbers)
+    order = random.permutation(int(held.sum()))
+    labels = truth[held][order][np.argsort(numbers[held][order], kind="stable")]
+    share = np.bincount(labels) / max(len(labels), 1)
+    by_chance = len(labels) * (1 - float(np.square(share).sum()))
+    changes = int((labels[1:] != labels[:-1]).sum())
+    if by_chance >= _ENOUGH and changes <= (share > 0).sum() - 1 + 0.002 * by_chance:
+        return "each label has a range of its own along it"
+    return None

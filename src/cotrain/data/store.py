@@ -144,7 +144,9 @@ def _write(path: Path, tensor: Tensor) -> dict[str, Any]:
 
 
 def _read(path: Path, one: Mapping[str, Any]) -> Tensor:
-    dtype: torch.dtype = getattr(torch, one["dtype"])
+    dtype = getattr(torch, one["dtype"], None)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"{path.name} is of an unknown kind '{one['dtype']}'")
     size = path.stat().st_size
     if size != one["bytes"]:
         raise ValueError(f"{path.name} has {size} bytes instead of {one['bytes']}")
