@@ -115,6 +115,12 @@ def cleaning_table(steps: tuple[Cleaning, ...]) -> Table | None:
     return table("What cleaning did", heads, rows, tall=len(rows) > 20)
 
 
+def _share(number: int | None, rows: int | None) -> str:
+    if not number or not rows:
+        return ""
+    return percent(number / rows, signed=False) if number / rows >= 0.0005 else f"< 0.1{THIN}%"
+
+
 def column_table(columns: tuple[Column, ...], rows: int | None) -> Table | None:
     """The columns: role, kind and why, missing cells, different values."""
     if not columns:
@@ -122,7 +128,7 @@ def column_table(columns: tuple[Column, ...], rows: int | None) -> Table | None:
     order = {"target": 0, "input": 1}
     lines: list[list[Cell | str]] = []
     for one in sorted(columns, key=lambda column: order.get(column.role or "", 2)):
-        share = percent(one.missing / rows, signed=False) if one.missing and rows else ""
+        share = _share(one.missing, rows)
         why = "; ".join(part for part in (one.why, one.note) if part)
         lines.append(
             [

@@ -67,7 +67,12 @@ class Node:
 
     def numbers(self, key: str) -> dict[str, float | None]:
         """{name: number or None} under a key."""
-        return {name: node.as_number() for name, node in self.at(key).entries()}
+        inner = self.at(key)
+        found = inner.value if isinstance(inner.value, dict) else {}
+        quick = {name: one for name, one in found.items() if isinstance(one, float) and math.isfinite(one)}
+        if found and len(quick) == len(found):
+            return dict(quick)
+        return {name: node.as_number() for name, node in inner.entries()}
 
     def flag(self, key: str) -> bool | None:
         """true or false, or None where it is missing."""

@@ -21,8 +21,8 @@ from plotly.offline import get_plotlyjs
 from cotrain.core.errors import RunError
 from cotrain.core.state import whole_file
 from cotrain.report import data_tables, result_tables, words
-from cotrain.report.charts.base import Chart
-from cotrain.report.charts.cosines import cosine_chart, cosine_pairs
+from cotrain.report.charts.base import Chart, kept
+from cotrain.report.charts.cosines import Pair, cosine_chart, cosine_pairs
 from cotrain.report.charts.curves import loss_chart, norm_chart, score_chart, weight_chart
 from cotrain.report.charts.gains import gain_chart
 from cotrain.report.drawings import curve
@@ -41,18 +41,19 @@ class Small:
 
     task: str
     metric: str
+    value: str
     drawing: Markup
     low: str
     high: str
-    summary: str
 
 
-def write_report(folder: Path, out: Path | None = None) -> Path:
+def write_report(folder: Path, out: Path | None = None, *, comparison: Path | None = None) -> Path:
     """Write the page of a run folder and return where it is: `out`, or report.html in the folder.
 
+    comparison: the folder of a `compare` of the same tasks, where that is another one; its verdict heads the page.
     An earlier page is replaced at once. Raises RunError where the folder is none of a run, or `out` is a folder.
     """
-    run = read_run(Path(folder))
+    run = read_run(Path(folder), comparison=None if comparison is None else Path(comparison))
     target = Path(folder) / "report.html" if out is None else Path(out)
     if target.is_dir():
         raise RunError(
@@ -83,15 +84,16 @@ def render(run: RunFolder) -> str:
     )
     environment.filters["drawn"] = Markup
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    plotly = get_plotlyjs()
     charts = _charts(run)
-    needed = [script] if not charts else [plotly, script]
+    figures = {name: chart.figure for name, chart in charts.items() if chart is not None}
+    needed = [get_plotlyjs(), script] if figures else []
     return environment.get_template("report.html.j2").render(
         run=run,
         title=run.name,
+        subtitle=_subtitle(run),
         verdict=judge(run),
         charts=charts,
-        figures=embedded({chart.name: chart.figure for chart in charts.values()}),
+        figures=embedded(figures),
         tables=_tables(run),
         smalls=_smalls(run, task_scores(run)),
         settings=_settings(run),
@@ -107,7 +109,7 @@ def render(run: RunFolder) -> str:
 def policy(scripts: Sequence[str]) -> str:
     """The content security policy: these scripts by hash, inline style, data images, nothing else from anywhere."""
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
-    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -124,17 +126,21 @@ def embedded(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def _charts(run: RunFolder) -> dict[str, Chart]:
+def _charts(run: RunFolder) -> dict[str, Chart | None]:
     best = run.metrics.best_epoch if run.metrics is not None else None
-    found = (
-        gain_chart(run.comparison) if run.comparison is not None else None,
-        loss_chart(run.epochs, run.tasks, best=best),
-        score_chart(run.epochs, best=best),
-        weight_chart(run.epochs, run.tasks),
-        norm_chart(run.epochs, run.tasks),
-        cosine_chart(cosine_pairs(run.epochs), run.tasks),
-    )
-    return {chart.name: chart for chart in found if chart is not None}
+    return {
+        "gains": gain_chart(run.comparison) if run.comparison is not None else None,
+        "loss": loss_chart(run.epochs, run.tasks, best=best),
+        "score": score_chart(run.epochs, best=best),
+        "weights": weight_chart(run.epochs, run.tasks),
+        "norms": norm_chart(run.epochs, run.tasks),
+        "cosines": cosine_chart(_pairs(run), run.tasks),
+    }
+
+
+def _pairs(run: RunFolder) -> tuple[Pair, ...]:
+    instead = run.comparison.cosines if run.comparison is not None else None
+    return cosine_pairs(run.epochs, run.tasks, instead=instead)
 
 
 def _tables(run: RunFolder) -> dict[str, Any]:
@@ -146,7 +152,7 @@ def _tables(run: RunFolder) -> dict[str, Any]:
         "gain": result_tables.gain_table(comparison) if comparison else None,
         "delta": result_tables.delta_table(comparison) if comparison else None,
         "cost": result_tables.cost_table(run),
-        "pairs": result_tables.pair_table(cosine_pairs(run.epochs)),
+        "pairs": result_tables.pair_table(_pairs(run)),
         "balance": result_tables.balance_table(run.epochs, run.tasks),
         "task": data_tables.task_table(structure) if structure else None,
         "label": data_tables.label_table(data) if data else None,
@@ -171,15 +177,11 @@ def _smalls(run: RunFolder, scores: Sequence[TaskScore]) -> list[Small]:
             continue
         places = words.decimals_for(known)
         low, high = words.fixed(min(known), places), words.fixed(max(known), places)
-        summary = f"{words.fixed(known[0], places)} to {words.fixed(known[-1], places)}"
-        drawing = Markup(curve([points[i] for i in _picks(len(points))], marked=best))
-        smalls.append(Small(task, result_tables.metric_name(metric), drawing, low, high, summary))
+        value = words.fixed(dict(points).get(-1.0 if best is None else best, known[-1]), places)
+        shown = sorted({*kept(len(points), limit=480), *(i for i, (x, _) in enumerate(points) if x == best)})
+        drawing = Markup(curve([points[i] for i in shown], marked=best))
+        smalls.append(Small(task, result_tables.metric_name(metric), value, drawing, low, high))
     return smalls
-
-
-def _picks(number: int) -> list[int]:
-    step = -(-number // 480)
-    return sorted({*range(0, number, step), number - 1}) if number else []
 
 
 def _settings(run: RunFolder) -> list[tuple[str, str, str]]:
@@ -192,6 +194,16 @@ def _settings(run: RunFolder) -> list[tuple[str, str, str]]:
         ("Balancing", run.structure.balance),
     )
     return [(label, *_named(value)) for label, value in parts if value is not None]
+
+
+def _subtitle(run: RunFolder) -> str:
+    """What was trained, in a line: the tasks and the parts."""
+    parts = [name for label, name, _ in _settings(run) if name and label != "Balancing"]
+    balance = next((name for label, name, _ in _settings(run) if label == "Balancing"), "")
+    network = " + ".join(parts) + (f", balanced by {balance}" if balance else "")
+    return " · ".join(
+        part for part in (words.listed([words.shorten(task, 24) for task in run.tasks], limit=5), network) if part
+    )
 
 
 def _named(value: Json) -> tuple[str, str]:
@@ -236,4 +248,6 @@ def _norm_ratio(run: RunFolder) -> float | None:
             if value is not None and value > 0:
                 sums.setdefault(task, []).append(value)
     means = [sum(values) / len(values) for values in sums.values()]
-    return max(means) / min(means) if len(means) > 1 else None
+    if len(means) > 1:
+        return max(means) / min(means)
+    return run.comparison.norm_ratio if run.comparison is not None else None

@@ -29,11 +29,16 @@ FORMAT = 1
 FILES = ("config.yaml", "structure.json", "environment.json", "data.json", "log.jsonl", "metrics.json", "compare.json")
 
 
-def read_run(folder: Path) -> RunFolder:
-    """The run folder as typed values.
+def read_run(folder: Path, *, comparison: Path | None = None) -> RunFolder:
+    """The run folder as typed values; with `comparison`, compare.json comes from that folder.
 
-    Raises RunError where the path is no folder or holds none of the files of a run.
+    Raises RunError where a path is no folder or holds none of the files of a run, or `comparison` holds no compare.json.
     """
+    if comparison is not None and not (comparison / "compare.json").is_file():
+        raise RunError(
+            f"expected a folder with compare.json, but '{comparison}' holds none; "
+            "name the folder that `cotrain compare` printed"
+        )
     if not folder.is_dir():
         raise RunError(f"expected a run folder, but '{folder}' is no folder; `cotrain train CONFIG` makes one")
     present = [name for name in FILES if (folder / name).is_file()]
@@ -53,7 +58,7 @@ def read_run(folder: Path) -> RunFolder:
         data=_data(read_json(folder / "data.json", notes)),
         epochs=_epochs(folder / "log.jsonl", notes),
         metrics=_metrics(read_json(folder / "metrics.json", notes)),
-        comparison=_comparison(read_json(folder / "compare.json", notes)),
+        comparison=_comparison(read_json((comparison or folder) / "compare.json", notes)),
         notes=tuple(notes.sentences),
     )
 
@@ -146,6 +151,7 @@ def _data(node: Node) -> DataReport | None:
             task: {key: fact.value for key, fact in facts.entries()} for task, facts in node.at("labels").entries()
         },
         warnings=node.texts("warnings"),
+        notes=node.texts("notes"),
     )
 
 
@@ -196,6 +202,8 @@ def _metrics(node: Node) -> Metrics | None:
         better[task] = {metric: flag for metric, flag in found.items() if flag is not None}
     return Metrics(
         best_epoch=node.number("best_epoch"),
+        stopped=node.text("stopped"),
+        notes=node.texts("notes"),
         splits={split: _scores(scores) for split, scores in node.at("splits").entries()},
         constant=_scores(node.at("constant")),
         cost=_cost(node.at("cost")),
@@ -237,11 +245,19 @@ def _comparison(node: Node) -> Comparison | None:
         variants=variants,
         gains=gains,
         delta_m={
-            name: Interval(one.number("value"), one.number("low"), one.number("high"))
+            name: Interval(*(_share(one.number(key)) for key in ("value", "low", "high")))
             for name, one in node.at("delta_m").entries()
         },
         harmed={name: node.at("harmed").texts(name) for name, _ in node.at("harmed").entries()},
         worst={name: text for name, one in node.at("worst").entries() if (text := one.as_text()) is not None},
         verdict=node.text("verdict"),
         outcome=node.text("outcome"),
+        cosines=node.at("conflict").numbers("cosine"),
+        norm_ratio=node.at("conflict").number("norm_ratio"),
+        left_out={name: one.as_text() or "" for name, one in node.at("left_out").entries()},
     )
+
+
+def _share(value: float | None) -> float | None:
+    """Per cent, as the literature gives delta_m, as a share."""
+    return None if value is None else value / 100.0

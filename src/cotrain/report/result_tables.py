@@ -26,6 +26,8 @@ from cotrain.report.words import (
     significant,
 )
 
+CAPITALS = {"auc": "AUC", "rmse": "RMSE", "mae": "MAE", "mse": "MSE", "f1": "F1", "r2": "R²", "ece": "ECE"}
+
 
 def score_table(scores: Sequence[TaskScore]) -> Table | None:
     """One row a task: its primary metric on validation and test, the constant prediction, the share of error gone."""
@@ -38,8 +40,7 @@ def score_table(scores: Sequence[TaskScore]) -> Table | None:
         tone = "" if score.improvement is None else "good" if score.improvement > 0 else "bad"
         rows.append(
             [
-                Cell(score.task, score.kind or ""),
-                Cell(_arrow(row)),
+                Cell(score.task, " · ".join(part for part in (score.kind, _arrow(row)) if part)),
                 fixed(row.valid, places),
                 Cell(fixed(row.test, places), tone="strong"),
                 fixed(row.constant, places),
@@ -48,7 +49,6 @@ def score_table(scores: Sequence[TaskScore]) -> Table | None:
         )
     heads = (
         Head("Task"),
-        Head("Primary metric"),
         Head("Validation", "number"),
         Head("Test", "number"),
         Head("Constant", "number", "the best constant prediction, on the test split"),
@@ -90,12 +90,10 @@ def _arrow(row: MetricRow) -> str:
 def metric_name(name: str) -> str:
     """A metric's name as the field writes it.
 
-    >>> metric_name("auc"), metric_name("log_loss")
-    ('AUC', 'log loss')
+    >>> metric_name("auc"), metric_name("macro_f1"), metric_name("log_loss")
+    ('AUC', 'macro F1', 'log loss')
     """
-    capitals = {"auc", "rmse", "mae", "mse", "f1", "r2", "ece"}
-    known = {"r2": "R²"}
-    return known.get(name, name.upper() if name in capitals else name.replace("_", " "))
+    return " ".join(CAPITALS.get(word, word) for word in name.split("_"))
 
 
 def gain_table(comparison: Comparison) -> Table | None:
@@ -122,8 +120,8 @@ def gain_table(comparison: Comparison) -> Table | None:
                 [
                     Cell(variant.name, variant.kind if variant.kind not in variant.name else ""),
                     Cell(fixed(mean, places), tone="strong" if variant.name == best else ""),
-                    Cell(spread, tone="quiet"),
                     *_gain_cells(comparison, variant, gain),
+                    Cell(spread, tone="quiet"),
                 ]
             )
         if len(rows) > start:
@@ -136,9 +134,9 @@ def gain_table(comparison: Comparison) -> Table | None:
     heads = (
         Head("Variant"),
         Head("Score", "number", f"mean over {plural(len(comparison.seeds), 'seed')}"),
-        Head("Spread", "number", "standard deviation over seeds"),
         Head("Gain", "number", "relative reduction of the primary error against single-task"),
         Head("Interval", "number", "of the gain"),
+        Head("Spread", "number", "standard deviation of the score over seeds"),
     )
     made = table("Primary score of each variant and its gain over single-task", heads, rows, tall=len(rows) > 30)
     return Table(made.caption, made.heads, made.rows, groups, made.tall)
@@ -187,7 +185,7 @@ def delta_table(comparison: Comparison) -> Table | None:
     heads = (
         Head("Variant"),
         Head("Δm", "number", "mean relative change of the primary metric, better is positive"),
-        Head("Interval", "number"),
+        Head("Over seeds", "number", "lowest and highest seed"),
         Head("Worst task"),
         Head("Harmed", "text"),
     )

@@ -73,6 +73,7 @@ class DataReport:
     method: str | None
     labels: Mapping[str, Mapping[str, Json]]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ class Metrics:
     """Scores of the kept epoch for each split, and of the best constant prediction on the test split."""
 
     best_epoch: float | None
+    stopped: str | None
+    notes: tuple[str, ...]
     splits: Mapping[str, Scores]
     constant: Scores
     cost: Cost
@@ -138,7 +141,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with the ends of its interval."""
+    """A value with its lower and upper end."""
 
     value: float | None
     low: float | None
@@ -157,7 +160,11 @@ class ComparedTask:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Did sharing help: the variants, their gains, and the verdict that was drawn from them."""
+    """Did sharing help: the variants, their gains, and the verdict that was drawn from them.
+
+    `delta_m` is a share (.01 is 1 %) with the lowest and highest seed; `cosines` {"a|b": mean} and `norm_ratio` are of the joint
+    variant's gradients; `left_out` says why a variant is missing.
+    """
 
     seeds: tuple[str, ...]
     tasks: tuple[ComparedTask, ...]
@@ -168,6 +175,9 @@ class Comparison:
     worst: Mapping[str, str]
     verdict: str | None
     outcome: str | None
+    cosines: Mapping[str, float | None]
+    norm_ratio: float | None
+    left_out: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from typing import Literal
 
-from cotrain.report.run_folder import Comparison, Gain, RunFolder, Variant
-from cotrain.report.scores import TaskScore, task_scores
-from cotrain.report.words import MISSING, count, duration, interval, listed, percent, plural, scaled, significant
+from cotrain.report.run_folder import ComparedTask, Comparison, Gain, RunFolder, Variant
+from cotrain.report.scores import TaskScore, error, task_scores
+from cotrain.report.words import MISSING, THIN, count, duration, interval, listed, percent, plural, scaled, significant
 
 Tone = Literal["good", "bad", "mixed", "same", "unsure"]
 SEEDS_NEEDED = 5
@@ -16,6 +17,7 @@ OUTCOMES: dict[str, tuple[Tone, str]] = {
     "harmed": ("bad", "Sharing harmed"),
     "mixed": ("mixed", "Helped some, harmed some"),
     "same": ("same", "No clear difference"),
+    "nothing_learnt": ("bad", "Nothing learnt that carries over"),
     "too_few_seeds": ("unsure", "Too few seeds for a verdict"),
 }
 
@@ -31,12 +33,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The headline: tone (colour and icon), two or three words, a sentence, a few figures."""
+    """The headline: tone (colour and icon), two or three words, a sentence, a few figures, and what else was said, smaller."""
 
     tone: Tone
     words: str
     sentence: str
     figures: tuple[Figure, ...]
+    detail: str = ""
 
 
 def judge(run: RunFolder) -> Verdict:
@@ -50,23 +53,44 @@ def main_variant(comparison: Comparison) -> Variant | None:
     """The joint variant the verdict is about: the one it names, else the first."""
     joint = [variant for variant in comparison.variants if variant.kind == "joint"]
     named = [variant for variant in joint if comparison.verdict and variant.name in comparison.verdict]
-    return next(iter(named or joint), None)
+    return max(named, key=lambda variant: len(variant.name)) if named else next(iter(joint), None)
 
 
 def outcome_of(comparison: Comparison) -> str:
     """The outcome in one word of OUTCOMES: as written by the comparison, else drawn from the intervals of its gains.
 
-    A task is helped where its whole interval lies above 0, harmed where it lies below; below five seeds nothing is said.
+    A task is helped where its whole interval lies above 0, harmed where it lies below; below five seeds nothing is said. Where neither
+    joint nor single-task networks beat the best constant prediction on any task, nothing was learnt that carries over.
     """
     if comparison.outcome in OUTCOMES:
         return str(comparison.outcome)
     if len(comparison.seeds) < SEEDS_NEEDED:
         return "too_few_seeds"
+    beaten = [_beaten(comparison, task) for task in comparison.tasks]
+    if beaten and all(beaten):
+        return "nothing_learnt"
     main = main_variant(comparison)
     gains = [gain for gain in comparison.gains if main is not None and gain.variant == main.name]
     helped = any(gain.low is not None and gain.low > 0 for gain in gains)
     harmed = any(is_harmed(comparison, gain) for gain in gains)
     return {(True, False): "helped", (False, True): "harmed", (True, True): "mixed"}.get((helped, harmed), "same")
+
+
+def _beaten(comparison: Comparison, task: ComparedTask) -> bool:
+    """Whether the best constant prediction is at least as good on this task as every network, on average over seeds."""
+    main = main_variant(comparison)
+
+    def mean_error(variant: Variant) -> float | None:
+        found = [
+            e for value in variant.scores.get(task.name, ()) if (e := error(value, task.higher_is_better)) is not None
+        ]
+        return statistics.fmean(found) if found else None
+
+    constants = [e for one in comparison.variants if one.kind == "constant" and (e := mean_error(one)) is not None]
+    networks = [
+        e for one in comparison.variants if (one.kind == "single" or one == main) and (e := mean_error(one)) is not None
+    ]
+    return bool(constants and networks) and min(networks) >= constants[0]
 
 
 def is_harmed(comparison: Comparison, gain: Gain) -> bool:
@@ -90,7 +114,7 @@ def _compared(comparison: Comparison) -> Verdict:
             figures.append(Figure("Mean gain", percent(sum(values) / len(values)), "less error than single-task"))
         if main.name in comparison.delta_m:
             delta = comparison.delta_m[main.name]
-            figures.append(Figure("Δm", percent(delta.value), interval(delta.low, delta.high)))
+            figures.append(Figure("Δm", percent(delta.value), f"{interval(delta.low, delta.high)} over seeds"))
         if known:
             worst_name = comparison.worst.get(main.name)
             worst = next((gain for gain in known if gain.task == worst_name), None)
@@ -103,7 +127,16 @@ def _compared(comparison: Comparison) -> Verdict:
             figures.append(Figure("Training time", f"{significant(share, digits=2)} ×", "of the single-task networks"))
     if not sentence:
         sentence = f"{main.name if main else 'Joint training'} against single-task over {plural(len(comparison.seeds), 'seed')}."
-    return Verdict(tone, words, sentence, tuple(figures))
+    sentence, detail = _parted(sentence.replace(" %", f"{THIN}%"), "" if main is None else main.name)
+    return Verdict(tone, words, sentence, tuple(figures), detail)
+
+
+def _parted(sentence: str, variant: str) -> tuple[str, str]:
+    """A verdict in its claim and, after a colon, the numbers it rests on; the claim alone is the headline."""
+    claim, colon, numbers = sentence.partition(f": {variant}")
+    if not variant or not colon or len(numbers) < 40:
+        return sentence, ""
+    return claim + ".", (variant + numbers)[0].upper() + (variant + numbers)[1:]
 
 
 def _trained(run: RunFolder) -> Verdict:

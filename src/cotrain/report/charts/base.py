@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cotrain.report.words import MISSING, significant
-
 SERIES = 8
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "4px 2px 1px 2px", "8px 2px")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star")
@@ -19,7 +17,7 @@ THINNED_TO = 1000
 
 @dataclass(frozen=True)
 class Key:
-    """One entry of a legend: its words, colour role, and how it is drawn (line, dashed, dotted, dot, ring)."""
+    """One entry of a legend: its words, colour role, and how it is drawn (line, dashed, dotted, ring or a symbol)."""
 
     label: str
     color: str
@@ -94,17 +92,16 @@ def rounded(values: Sequence[float | None]) -> list[float | None]:
     return [None if value is None else float(f"{value:.5g}") for value in values]
 
 
-def kept(number: int) -> list[int]:
+def kept(number: int, *, limit: int = THINNED_TO) -> list[int]:
     """Indices of the points to draw: all of them, or every n-th and the last where there are very many.
 
     >>> kept(3), len(kept(2500))
     ([0, 1, 2], 834)
     """
-    step = -(-number // THINNED_TO)
+    step = -(-number // limit)
     return sorted({*range(0, number, step), number - 1}) if number else []
 
 
-def hover(name: str, where: str, value: float | None, *, unit: str = "") -> str:
-    """The words beside the pointer."""
-    shown = MISSING if value is None else significant(value, digits=4)
-    return f"<b>{safe(name)}</b><br>{safe(where)}: {shown}{unit}"
+def hover(name: str, what: str, form: str = ".4g") -> str:
+    """The words beside the pointer for a line over epochs; Plotly puts in the numbers."""
+    return f"<b>{safe(name)}</b><br>epoch %{{x}}, {what}: %{{y:{form}}}<extra></extra>"

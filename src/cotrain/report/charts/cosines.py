@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cotrain.report.charts.base import Chart, axis, layout, safe
@@ -21,14 +21,23 @@ class Pair:
     lowest: float
 
 
-def cosine_pairs(epochs: Sequence[Epoch]) -> tuple[Pair, ...]:
-    """All pairs, the least agreeing first. A key of the log is "first|second"; names may hold "|" themselves."""
+def cosine_pairs(
+    epochs: Sequence[Epoch], known: Iterable[str] = (), *, instead: Mapping[str, float | None] | None = None
+) -> tuple[Pair, ...]:
+    """All pairs, the least agreeing first, from the log, or from the mean cosines `instead` where the log has none.
+
+    A key is "first|second"; names may hold "|" themselves, so it is cut where both parts are names of `known` tasks.
+    """
     seen: dict[str, list[float]] = {}
-    tasks = {task for epoch in epochs for task in (*epoch.losses, *epoch.weights, *epoch.norms, *epoch.valid)}
+    tasks = set(known) | {
+        task for epoch in epochs for task in (*epoch.losses, *epoch.weights, *epoch.norms, *epoch.valid)
+    }
     for epoch in epochs:
         for key, value in epoch.cosines.items():
             if value is not None:
                 seen.setdefault(key, []).append(value)
+    if not seen and instead:
+        seen = {key: [value] for key, value in instead.items() if value is not None}
     pairs = []
     for key, values in seen.items():
         first, second = _parts(key, tasks)
@@ -76,6 +85,8 @@ def cosine_chart(pairs: Sequence[Pair], tasks: Sequence[str]) -> Chart | None:
     }
     size = 12 if number <= 16 else 9
     x = {**axis(grid=False), **ticks, "tickfont": {"color": "@muted", "size": size}, "tickangle": -35}
+    if number > 16:
+        x["showticklabels"] = False
     y = {**axis(grid=False), **ticks, "tickfont": {"color": "@muted", "size": size}, "autorange": "reversed"}
     figure = {
         "data": [
@@ -111,4 +122,7 @@ def cosine_chart(pairs: Sequence[Pair], tasks: Sequence[str]) -> Chart | None:
         f"to {fixed(pairs[-1].mean, 2)}; {below} below zero."
     )
     height = min(760, 130 + max(44 if cells else 18, 120 // number) * number)
-    return Chart("cosines", "Gradient cosines", summary, figure, height, width=width)
+    note = "1: both tasks want the same step; 0: unrelated; below 0: a step for one undoes part of the other."
+    if number > 16:
+        note += " The columns stand in the order of the rows."
+    return Chart("cosines", "Gradient cosines", summary, figure, height, note=note, width=width)

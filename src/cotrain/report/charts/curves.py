@@ -12,7 +12,7 @@ from typing import Any
 
 from cotrain.report.charts.base import DASHES, SERIES, Chart, Key, axis, hover, kept, layout, rounded
 from cotrain.report.run_folder import Epoch
-from cotrain.report.words import listed, percent, plural, shorten, significant
+from cotrain.report.words import decimals_for, fixed, listed, percent, plural, shorten
 
 Series = Mapping[str, Sequence[float | None]]
 
@@ -21,22 +21,22 @@ def loss_chart(epochs: Sequence[Epoch], tasks: Sequence[str], *, best: float | N
     """Training and validation loss of every task; the loss of the best constant prediction is 1."""
     train = _series(epochs, tasks, "losses")
     valid = _series(epochs, tasks, "valid_loss")
-    if not train and not valid:
+    if len(epochs) < 2 or not (train or valid):
         return None
     shown, dotted = (valid, train) if valid else (train, {})
     x = [epoch.epoch for epoch in epochs]
     traces, keys = _lines(x, shown, "validation loss" if valid else "training loss", plain=True)
     if dotted:
         extra, _ = _lines(x, dotted, "training loss", plain=True)
-        for trace in extra:
+        for trace in extra if len(dotted) <= SERIES else extra[-1:]:
             trace["line"] = {**trace["line"], "dash": "dot", "width": 1.25}
             trace["opacity"] = 0.8
-        traces = extra + traces
+        traces = (extra if len(dotted) <= SERIES else extra[-1:]) + traces
         keys += (Key("solid: validation", "@muted"), Key("dotted: training", "@muted", "dotted"))
     y = axis("loss / constant's loss")
     values = [v for series in (*shown.values(), *dotted.values()) for v in series if v is not None]
     _log_if_wide(y, values)
-    shape = layout(axis("epoch", grid=False), y)
+    shape = layout(_across(x), y)
     low, high = min(values), max(values)
     if low <= 1.0 <= high or high > 0.6:
         _level(shape, 1.0, "best constant prediction", log=y.get("type") == "log")
@@ -52,13 +52,13 @@ def score_chart(epochs: Sequence[Epoch], *, best: float | None) -> Chart | None:
     x = [epoch.epoch for epoch in epochs]
     y = [epoch.score for epoch in epochs]
     known = [value for value in y if value is not None]
-    if not known:
+    if len(known) < 2:
         return None
     picks = kept(len(x))
-    trace = _trace("mean over tasks", [x[i] for i in picks], [y[i] for i in picks], "@c0", "solid", 2.25)
-    trace["hovertext"] = [f"epoch {x[i]:g}: {percent(y[i])}" for i in picks]
+    trace = _trace([x[i] for i in picks], [y[i] for i in picks], "@c0", "solid", 2.25)
+    trace["hovertemplate"] = hover("mean over tasks", "gain", "+.1%")
     scale = {**axis("gain over the constant"), "tickformat": ".0%" if max(known) - min(known) > 0.04 else ".1%"}
-    shape = layout(axis("epoch", grid=False), scale)
+    shape = layout(_across(x), scale)
     _mark_epoch(shape, best)
     summary = f"From {percent(known[0])} to {percent(known[-1])} over {plural(len(x), 'epoch')}; highest {percent(max(known))}."
     return Chart("score", "Validation score, all tasks", summary, _figure([trace], shape), 280, (), _thinned(len(x)))
@@ -67,7 +67,7 @@ def score_chart(epochs: Sequence[Epoch], *, best: float | None) -> Chart | None:
 def weight_chart(epochs: Sequence[Epoch], tasks: Sequence[str]) -> Chart | None:
     """The mean weight each task's gradient or loss had in each epoch, as applied."""
     weights = _series(epochs, tasks, "weights")
-    if not weights:
+    if len(epochs) < 2 or not weights:
         return None
     x = [epoch.epoch for epoch in epochs]
     traces, keys = _lines(x, weights, "weight")
@@ -75,21 +75,28 @@ def weight_chart(epochs: Sequence[Epoch], tasks: Sequence[str]) -> Chart | None:
     _log_if_wide(y, [value for series in weights.values() for value in series if value is not None])
     if y.get("type") != "log":
         y["rangemode"] = "tozero"
-    shape = layout(axis("epoch", grid=False), y)
+    shape = layout(_across(x), y)
     return Chart("weights", "Task weights", _ends(weights, x), _figure(traces, shape), 300, keys, _thinned(len(x)))
 
 
 def norm_chart(epochs: Sequence[Epoch], tasks: Sequence[str]) -> Chart | None:
     """The length of each task's gradient in the shared part, in powers of ten where the lengths are far apart."""
     norms = _series(epochs, tasks, "norms")
-    if not norms:
+    if len(epochs) < 2 or not norms:
         return None
     x = [epoch.epoch for epoch in epochs]
     traces, keys = _lines(x, norms, "gradient norm")
     y = axis("gradient norm")
     _log_if_wide(y, [value for series in norms.values() for value in series if value is not None], factor=10.0)
-    shape = layout(axis("epoch", grid=False), y)
+    shape = layout(_across(x), y)
     return Chart("norms", "Gradient norms", _ends(norms, x), _figure(traces, shape), 300, keys, _thinned(len(x)))
+
+
+def _across(x: Sequence[float]) -> dict[str, Any]:
+    """The axis of the epochs, from the first to the last, in whole steps."""
+    space = 0.015 * (x[-1] - x[0])
+    steps = {"dtick": 1} if x[-1] - x[0] <= 8 else {}
+    return {**axis("epoch", grid=False), "range": [x[0] - space, x[-1] + space], **steps}
 
 
 def _series(epochs: Sequence[Epoch], tasks: Sequence[str], name: str) -> dict[str, list[float | None]]:
@@ -110,8 +117,8 @@ def _lines(
     if len(series) <= SERIES:
         for index, (task, values) in enumerate(series.items()):
             dash = "solid" if plain else DASHES[index]
-            trace = _trace(task, xs, [values[i] for i in picks], f"@c{index}", dash, 2.0)
-            trace["hovertext"] = [hover(task, f"epoch {x[i]:g}, {what}", values[i]) for i in picks]
+            trace = _trace(xs, [values[i] for i in picks], f"@c{index}", dash, 2.0)
+            trace["hovertemplate"] = hover(task, what)
             traces.append(trace)
             keys.append(Key(shorten(task, 32), f"@c{index}", "line" if dash == "solid" else "dashed"))
         return traces, tuple(keys)
@@ -120,14 +127,12 @@ def _lines(
     special = {highest: ("@c1", "highest at the end"), lowest: ("@c2", "lowest at the end")}
     for task in sorted(series, key=lambda task: task in special):
         color, _ = special.get(task, ("@faint", ""))
-        trace = _trace(task, xs, [series[task][i] for i in picks], color, "solid", 1.75 if task in special else 1.0)
-        trace["hovertext"] = [hover(task, f"epoch {x[i]:g}, {what}", series[task][i]) for i in picks]
+        trace = _trace(xs, [series[task][i] for i in picks], color, "solid", 1.75 if task in special else 1.0)
+        trace["hovertemplate"] = hover(task, what)
         traces.append(trace)
     mean = [_mean([values[i] for values in series.values()]) for i in picks]
-    middle = _trace("mean", xs, mean, "@c0", "solid", 2.75)
-    middle["hovertext"] = [
-        hover(f"mean of {len(series)} tasks", f"epoch {at:g}, {what}", v) for at, v in zip(xs, mean, strict=True)
-    ]
+    middle = _trace(xs, mean, "@c0", "solid", 2.75)
+    middle["hovertemplate"] = hover(f"mean of {len(series)} tasks", what)
     traces.append(middle)
     keys = [Key(f"mean of {len(series)} tasks", "@c0")]
     keys += [Key(f"{shorten(task, 32)} ({words})", color) for task, (color, words) in special.items()]
@@ -135,9 +140,7 @@ def _lines(
     return traces, tuple(keys)
 
 
-def _trace(
-    name: str, x: Sequence[float], y: Sequence[float | None], color: str, dash: str, width: float
-) -> dict[str, Any]:
+def _trace(x: Sequence[float], y: Sequence[float | None], color: str, dash: str, width: float) -> dict[str, Any]:
     few = sum(value is not None for value in y) <= 12
     return {
         "type": "scatter",
@@ -146,7 +149,6 @@ def _trace(
         "y": rounded(y),
         "line": {"color": color, "width": width, "dash": dash},
         "marker": {"color": color, "size": 5},
-        "hovertemplate": "%{hovertext}<extra></extra>",
     }
 
 
@@ -180,22 +182,28 @@ def _level(shape: dict[str, Any], value: float, words: str, *, log: bool) -> Non
 def _mark_epoch(shape: dict[str, Any], best: float | None) -> None:
     if best is None:
         return
+    left, right = shape["xaxis"]["range"]
+    side, shift = ("right", -3) if best > (left + right) / 2 else ("left", 3)
     shape["shapes"].append(
         {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": best, "x1": best, "layer": "below",
          "line": {"color": "@muted", "width": 1, "dash": "dot"}}
     )  # fmt: skip
     shape["annotations"].append(
-        {"yref": "paper", "y": 0, "x": best, "text": f"kept: {best:g}", "showarrow": False, "xanchor": "right",
-         "yanchor": "bottom", "xshift": -3, "font": {"color": "@muted", "size": 12}}
+        {"yref": "paper", "y": 0, "x": best, "text": f"kept: {best:g}", "showarrow": False, "xanchor": side,
+         "yanchor": "bottom", "xshift": shift, "font": {"color": "@muted", "size": 12}}
     )  # fmt: skip
 
 
 def _ends(series: Series, x: Sequence[float]) -> str:
-    """First and last value of up to four tasks, in words."""
+    """First and last value of up to four tasks, or of the mean over many, in words."""
     parts = []
+    if len(series) > SERIES:
+        rows = [_mean(row) for row in zip(*series.values(), strict=True)]
+        series = {f"the mean of {len(series)} tasks": rows}
     for task, values in series.items():
         known = [value for value in values if value is not None]
-        parts.append(f"{shorten(task, 40)} {significant(known[0])} to {significant(known[-1])}")
+        places = decimals_for((known[0], known[-1]), digits=3)
+        parts.append(f"{shorten(task, 40)} {fixed(known[0], places)} to {fixed(known[-1], places)}")
     return f"Over {plural(len(x), 'epoch')}: {listed(parts)}."
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from cotrain.report.charts.base import SERIES, SYMBOLS, Chart, Key, axis, layout, safe
 from cotrain.report.run_folder import Comparison, Gain
+from cotrain.report.verdict import main_variant
 from cotrain.report.words import interval, percent, plural, shorten
 
 ROW = 22
+MANY = 12
 FURTHEST = -1.0
 """Left end of the axis at most: a task with many times its single-task error would squash all others."""
 
@@ -19,6 +21,9 @@ def gain_chart(comparison: Comparison) -> Chart | None:
     if not gains:
         return None
     tasks = list(dict.fromkeys((*(task.name for task in comparison.tasks), *(gain.task for gain in gains))))
+    note = ""
+    if len(tasks) > MANY:
+        tasks, gains, note = _only(comparison, gains)
     variants = list(dict.fromkeys(gain.variant for gain in gains))
     left, right = _range(gains)
     shape = layout(
@@ -32,7 +37,7 @@ def gain_chart(comparison: Comparison) -> Chart | None:
             continue
         shape["annotations"].append(
             {"xref": "paper", "x": 0, "y": row, "text": safe(shorten(task, 44)), "showarrow": False, "xanchor": "left",
-             "font": {"color": "@ink", "size": 13}, "hovertext": safe(task)}
+             "bgcolor": "@card", "borderpad": 2, "font": {"color": "@ink", "size": 13}, "hovertext": safe(task)}
         )  # fmt: skip
         if row:
             shape["shapes"].append(
@@ -49,11 +54,14 @@ def gain_chart(comparison: Comparison) -> Chart | None:
         {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": 0, "x1": 0, "layer": "below",
          "line": {"color": "@muted", "width": 1.5}}
     )  # fmt: skip
-    keys = tuple(Key(shorten(name, 32), f"@c{index % SERIES}", "dot") for index, name in enumerate(variants))
+    keys = tuple(
+        Key(shorten(name, 32), f"@c{index % SERIES}", SYMBOLS[index % SERIES]) for index, name in enumerate(variants)
+    )
     keys += (Key("hollow: the interval reaches zero", "@muted", "ring"),)
     if any(gain.per_seed for gain in gains):
-        keys += (Key("faint: one seed", "@faint", "dot"),)
-    note = f"{plural(outside, 'dot')} further left, drawn as a triangle at the edge." if outside else ""
+        keys += (Key("faint: one seed", "@faint", "circle"),)
+    if outside:
+        note += f" {plural(outside, 'dot')} further left, drawn as a triangle at the edge."
     clear = sum(gain.low is not None and gain.low > 0 for gain in gains)
     below = sum(gain.high is not None and gain.high < 0 for gain in gains)
     summary = (
@@ -69,6 +77,16 @@ def gain_chart(comparison: Comparison) -> Chart | None:
         keys,
         note,
     )
+
+
+def _only(comparison: Comparison, gains: list[Gain]) -> tuple[list[str], list[Gain], str]:
+    """The tasks by falling gain, the gains of the variant the verdict is about alone, and a note that says so."""
+    main = main_variant(comparison)
+    name = main.name if main is not None and any(gain.variant == main.name for gain in gains) else gains[0].variant
+    kept = sorted((gain for gain in gains if gain.variant == name), key=lambda gain: -(gain.gain or 0.0))
+    others = len({gain.variant for gain in gains}) - 1
+    note = f"{name}, by falling gain" + (f"; {plural(others, 'other variant')} in the table." if others else ".")
+    return [gain.task for gain in kept], kept, note
 
 
 def _range(gains: list[Gain]) -> tuple[float, float]:

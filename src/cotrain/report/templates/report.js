@@ -16,8 +16,7 @@
   const draw = (plot) => {
     const palette = getComputedStyle(root);
     const figure = painted(figures[plot.dataset.figure], "", palette);
-    figure.layout.font.family = palette.fontFamily;
-    figure.layout.hoverlabel.font.family = palette.fontFamily;
+    figure.layout.font.family = getComputedStyle(document.body).fontFamily;
     return Plotly.react(plot, figure.data, figure.layout, { displayModeBar: false, responsive: true, showTips: false }).then(() => {
       plot.dataset.drawn = "true";
     });
