@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from cotrain.core.errors import DataError
-from cotrain.core.fields import Batch, Field
 from cotrain.model.compose import Model
 from cotrain.training.ahead import ahead
-from cotrain.training.feed import Feed, target_field, together
+from cotrain.training.feed import Feed, target_field
 from cotrain.training.loop import Trainer
 
 Fresh = Callable[..., Model]
@@ -139,28 +138,6 @@ def test_several_inputs_come_as_a_dict(rows: Rows) -> None:
     x, y = rows(8)
     (step,) = Feed([({"a": x, "b": x * 2}, y)], tasks=TASKS).epoch(0)
     assert step[0].inputs["b"].values.tolist() == (x * 2).tolist()
-
-
-def source(name: str, count: int) -> Callable[[int], Iterator[Batch]]:
-    def batches(epoch: int) -> Iterator[Batch]:
-        for index in range(count):
-            yield Batch({"x": Field.dense(torch.tensor([[float(index)]]))}, source=name)
-
-    return batches
-
-
-@pytest.mark.parametrize(("short", "long"), [(1, 5), (2, 5), (5, 5), (4, 5)])
-def test_the_longest_source_ends_the_epoch_and_short_ones_start_again(short: int, long: int) -> None:
-    steps = list(together({"a": source("a", short), "b": source("b", long)})(0))
-    assert len(steps) == long
-    assert [[batch.source for batch in step] for step in steps] == [["a", "b"]] * long
-    assert [float(step[0].inputs["x"].values) for step in steps] == [index % short for index in range(long)]
-    assert [float(step[1].inputs["x"].values) for step in steps] == list(range(long))
-
-
-def test_an_empty_source_is_an_error() -> None:
-    with pytest.raises(DataError, match="source 'b' must hold at least one batch"):
-        list(together({"a": source("a", 2), "b": source("b", 0)})(0))
 
 
 def test_batches_prepared_ahead_come_in_order_and_errors_come_in_place(rows: Rows) -> None:

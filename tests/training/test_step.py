@@ -30,7 +30,7 @@ Rows = Callable[..., Any]
 def step_of(model: Model, *, precision: str = "32", clip: float | None = None, patience: int = 3) -> Step:
     place = Place(TrainSettings(device="cpu", precision=precision))
     place.take(model)
-    optimizer = NamedOptimizer(model.train(), OptimizerSettings(name="sgd", lr=0.1, momentum=0.0))
+    optimizer = NamedOptimizer(model.train(), OptimizerSettings(name="sgd", lr=0.1, momentum=0.0, weight_decay=0.0))
     return Step(model, Engine(balancer=Sum()), optimizer, place, clip=clip, patience=patience)
 
 

@@ -18,7 +18,6 @@ from cotrain.training.baseline import constants as constants
 from cotrain.training.cost import cost as cost
 from cotrain.training.evaluate import evaluate as evaluate
 from cotrain.training.evaluate import gather as gather
-from cotrain.training.feed import together as together
 from cotrain.training.history import History as History
 from cotrain.training.interrupt import Interrupted as Interrupted
 from cotrain.training.loop import Trainer as Trainer

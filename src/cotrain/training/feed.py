@@ -16,6 +16,7 @@ from torch import Tensor
 from cotrain.core.errors import DataError, unknown
 from cotrain.core.fields import Batch, Field
 from cotrain.core.randomness import generator
+from cotrain.data.sample import EncodedData
 from cotrain.training.ahead import ahead
 
 Batches = Iterable[Any] | Callable[[int], Iterable[Any]] | Batch
@@ -98,13 +99,9 @@ class Feed:
             yield item
 
     def _whole(self, rows: Batch) -> Callable[[int], Iterator[Batch]]:
-        def cut(epoch: int) -> Iterator[Batch]:
-            order = torch.arange(len(rows))
-            if self.shuffle:
-                order = torch.randperm(len(rows), generator=generator(self.seed, "feed", epoch))
-            return (rows.select(part) for part in torch.split(order, self.size))
-
-        return cut
+        every = torch.arange(len(rows))
+        data = EncodedData(rows.inputs, rows.targets, splits={"all": every}, weight=rows.weight, source=rows.source)
+        return lambda epoch: data.batches("all", self.size, seed=self.seed, epoch=epoch, shuffle=self.shuffle)
 
     def _step(self, item: Any) -> list[Batch]:
         if isinstance(item, Batch):
@@ -151,34 +148,6 @@ def target_field(values: Tensor) -> Field:
         return Field(filled, held)
     present = held.flatten(1).any(1)
     return Field(filled, present, None, held)
-
-
-def together(sources: Mapping[str, Callable[[int], Iterable[Batch]]]) -> Callable[[int], Iterator[list[Batch]]]:
-    """A function epoch -> steps that hold one Batch of every source. The longest source ends the epoch; shorter ones start again.
-
-    A source that starts again within an epoch is asked for another epoch number, far from all others, so that its order is new.
-    Raises DataError if a source is empty.
-    """
-
-    def steps(epoch: int) -> Iterator[list[Batch]]:
-        passes = dict.fromkeys(sources, 0)
-        running = {name: iter(source(epoch)) for name, source in sources.items()}
-        while True:
-            step: list[Batch] = []
-            for name, source in sources.items():
-                batch = next(running[name], None)
-                if batch is None:
-                    passes[name] += 1
-                    running[name] = iter(source(epoch + passes[name] * 1_000_003))
-                    batch = next(running[name], None)
-                if batch is None:
-                    raise DataError(f"source '{name}' must hold at least one batch, got none; is its split empty?")
-                step.append(batch)
-            if all(passes.values()):
-                return
-            yield step
-
-    return steps
 
 
 def _is_pair(item: Any) -> bool:

@@ -91,7 +91,8 @@ def total_norm(gradients: list[Tensor]) -> Tensor:
     >>> float(total_norm([torch.tensor([3.0]), torch.tensor([4.0])]))
     5.0
     """
-    return torch.nn.utils.get_total_norm(gradients)
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return norm
 
 
 def shorten_(gradients: list[Tensor], norm: float, limit: float | None) -> None:
