@@ -31,9 +31,11 @@ def predict(
 
     Values, classes and probabilities, one row each, in the order of the rows.
     """
-    from cotrain.cli.messages import note
+    import warnings
+
+    from cotrain.cli.messages import note, warn
     from cotrain.core.errors import ConfigError, nearest
-    from cotrain.recipe.run import load
+    from cotrain.recipe.run import DataWarning, load
 
     if output is not None and output.suffix not in SUFFIXES:
         guess = nearest(output.suffix, SUFFIXES)
@@ -43,7 +45,12 @@ def predict(
         raise ConfigError(
             f"--output: expected a file in a folder that exists, got '{output}'; make '{output.parent}' first"
         )
-    answers = load(run).predict(str(data), thresholds=thresholds(threshold or []))
+    chosen = thresholds(threshold or [])
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", DataWarning)
+        answers = load(run).predict(str(data), thresholds=chosen)
+    for each in heard:
+        warn(str(each.message))
     if output is None:
         typer.echo(answers.write_csv(), nl=False)
         return

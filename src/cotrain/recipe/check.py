@@ -10,7 +10,7 @@ from cotrain.core.errors import ConfigError, DataError, TrainingError
 from cotrain.core.randomness import untouched
 from cotrain.recipe.build import build_engine, build_model
 from cotrain.recipe.config import Config
-from cotrain.recipe.problems import ConfigProblems, Problem
+from cotrain.recipe.problems import ConfigProblems, Keys, Problem
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.training.cost import cost
 
@@ -38,16 +38,18 @@ def check(config: Config) -> Check:
     except ConfigProblems as error:
         return Check(error.problems, rows.report["warnings"])
     except (ConfigError, TrainingError) as error:
-        return Check([config.problem((_culprit(str(error)),), str(error))], rows.report["warnings"])
+        return Check([config.problem(_culprit(config, str(error)), str(error))], rows.report["warnings"])
     return Check((), rows.report["warnings"], plan)
 
 
-def _culprit(message: str) -> str:
-    """Which key of the config a message of a network's part speaks of."""
-    return next(
-        (key for key in ("sharing", "encoder", "balance") if key in message),
-        "sharing" if "mmoe" in message else "encoder",
-    )
+def _culprit(config: Config, message: str) -> Keys:
+    """The key of the config that a message of a network's part speaks of: `mmoe.split is 5 ...` is sharing.split."""
+    chosen = {"encoder": config.encoder.name, "sharing": config.sharing.name, "balance": config.balance.name}
+    for key, name in chosen.items():
+        if message.startswith(f"{name}."):
+            setting = message[len(name) + 1 :].split(" ")[0]
+            return (key, setting) if (key, setting) in config.origin.values else (key,)
+    return (next((key for key in ("sharing", "encoder", "balance") if key in message), "encoder"),)
 
 
 def _plan(config: Config, rows: Rows) -> dict[str, Any]:

@@ -71,7 +71,8 @@ class Origin:
         near = keys
         while near and near not in self.values:
             near = near[:-1]
-        first, second = (self.keys, self.values) if at_key or near != keys else (self.values, self.keys)
+        whole = at_key or near != keys or any(key[:-1] == keys for key in self.keys)  # a block is pointed at by its key
+        first, second = (self.keys, self.values) if whole else (self.values, self.keys)
         place = first.get(near, second.get(near))
         line, column = (place.line, place.column) if place else (None, None)
         return Problem(dotted(keys), message, self.file, line, column)

@@ -43,10 +43,12 @@ class Reader:
         self.elsewhere: Mapping[str, str] = elsewhere or {}
         """Where a key belongs that is often written in the wrong place or under another name: {key: path}."""
         self.problems: list[Problem] = []
+        self.words: dict[Keys, Keys] = {}
+        """Keys that a bare word stands for, to where the word is."""
 
     def found(self, keys: Keys, message: str, *, at_key: bool = False) -> None:
         """Note a problem at `keys`."""
-        self.problems.append(self.origin.problem(keys, message, at_key=at_key))
+        self.problems.append(self.origin.problem(self.words.get(keys, keys), message, at_key=at_key))
 
     # --------------------------------------------------------------------------------------------------------- mappings
 
@@ -57,6 +59,8 @@ class Reader:
         hint = f"; write for example `{example}`" if example else ""
         if isinstance(tree, str) and re.search(r"\w:\S", tree):
             hint = "; a colon needs a space after it"
+        elif isinstance(tree, str) and not keys and re.search(r"[,;\t].*[,;\t]", tree):
+            hint = "; is this the data file instead of the config?"
         self.found(keys, f"expected {what}, got {shown(tree)}{hint}")
         return None
 
@@ -94,6 +98,7 @@ class Reader:
         parts = {part.name: part for part in dataclasses.fields(cls) if part.init}  # type: ignore[arg-type]
         if isinstance(tree, str) and word in parts:
             tree = {word: tree}
+            self.words[(*keys, word)] = keys
         title = dotted_name(keys)
         given = self.mapping(tree, keys, f"a mapping with keys such as {', '.join(list(parts)[:3])}")
         if given is None:
@@ -227,7 +232,7 @@ class Reader:
         bad = [problem.path for problem in self.problems if problem.path.startswith(path)]
         good = {}
         for name, value in values.items():
-            here = dotted((*keys, name))
+            here = dotted(self.words.get((*keys, name), (*keys, name)))
             if not any(one == here or one.startswith((f"{here}.", f"{here}[")) for one in bad):
                 good[name] = value
         return good

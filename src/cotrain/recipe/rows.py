@@ -76,7 +76,10 @@ def input_columns(config: Config, columns: Sequence[str]) -> tuple[list[str], di
         for column in target.columns:
             if column not in columns:
                 problems.append(config.problem(("tasks", name), no_column(column, columns)))
-    named: list[tuple[Keys, str | None]] = [(("data", "split", "by"), settings.split.by), (("data", "weight"), settings.weight)]
+    named: list[tuple[Keys, str | None]] = [
+        (("data", "split", "by"), settings.split.by),
+        (("data", "weight"), settings.weight),
+    ]
     named += [(("data", "kinds", column), column) for column in settings.kinds]
     for keys, wanted in named:
         if wanted is not None and wanted not in columns:
@@ -125,8 +128,16 @@ def placed(config: Config, error: ConfigError | DataError) -> ConfigProblems | D
     """The error with the line of the task it names, if it names one and the config has lines; else as it is."""
     if config.origin.file is None:
         return error if isinstance(error, DataError) else ConfigProblems([Problem("", str(error))])
-    message = str(error)
+    problems = [config.problem(_culprit(config, line), line) for line in str(error).splitlines() if line.strip()]
+    return ConfigProblems(config.origin.ordered(problems), config.origin.file)
+
+
+def _culprit(config: Config, message: str) -> Keys:
+    """The key of the config that a message about the data speaks of."""
+    key, _, rest = message.partition(":")
+    if rest and key.startswith("data.") and tuple(key.split(".")) in config.origin.values:
+        return tuple(key.split("."))
     for name, target in config.tasks.items():
         if f"task '{name}'" in message or any(f"column '{column}'" in message for column in target.columns):
-            return ConfigProblems([config.problem(("tasks", name), message)], config.origin.file)
-    return ConfigProblems([config.problem(("data",), message)], config.origin.file)
+            return ("tasks", name)
+    return ("data", "path") if ("data", "path") in config.origin.values else ("data",)

@@ -6,6 +6,7 @@ an empty text and NaN are none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,7 +90,8 @@ class ClassCodec:
             strange = [label for label in found if label not in self.classes]
             if strange:
                 raise DataError(
-                    f"{where}: the data hold labels {_listed(strange)} that are not among the given classes {_listed(self.classes)}"
+                    f"{where}: the data hold labels {_listed(strange)} that are not among the given classes "
+                    f"{_listed(self.classes)}; name all of them under classes:, or leave it out and they are found"
                 )
             return self
         if len(found) == 1:
@@ -119,7 +121,7 @@ class ClassCodec:
         if len(found) > 2:
             raise DataError(
                 f"{where}: kind binary expects two classes, found {len(found)}: {_listed(found)}; "
-                "use kind: multiclass, or name under positive: the labels that mean yes"
+                f"use kind: {_other_kind(found)}, or name under positive: the labels that mean yes"
             )
         return replace(self, classes=_negative_first(found))
 
@@ -187,6 +189,12 @@ def _negative_first(found: tuple[str, ...]) -> tuple[str, ...]:
     first, second = found
     negative = [label.lower() in NEGATIVE_WORDS for label in found]
     return (second, first) if negative == [False, True] else (first, second)
+
+
+def _other_kind(labels: Sequence[str]) -> str:
+    """What a target with these labels is if it is not binary: many different numbers are a number."""
+    numbers = pl.Series(labels, dtype=pl.String).cast(pl.Float64, strict=False)
+    return "regression" if len(labels) > 20 and numbers.null_count() == 0 else "multiclass"
 
 
 def _listed(labels: Any) -> str:

@@ -96,18 +96,18 @@ class NumberCodec:
                 cast = text.cast(pl.Float64, strict=False)
                 words = cast.is_null() & series.is_not_null() & ~text.str.to_lowercase().is_in(list(MISSING))
             if words.any():
-                row = int(words.arg_true()[0])
+                many = int(words.sum())
+                cells = "one cell holds" if many == 1 else f"{many} cells hold words such as"
                 raise DataError(
-                    f"task '{self.task}': column '{name}' should hold numbers, but row {row} holds '{series[row]}' "
-                    f"({int(words.sum())} such cells); correct or empty them, or use kind: multiclass"
+                    f"task '{self.task}': column '{name}' should hold numbers, but {cells} '{series.filter(words)[0]}'; "
+                    "correct or empty such cells, or use kind: multiclass"
                 )
             values = cast.to_numpy().astype(np.float64)
             infinite = np.isinf(values)
             if infinite.any():
-                row = int(infinite.argmax())
                 raise DataError(
-                    f"task '{self.task}': column '{name}' is infinite in row {row} ({int(infinite.sum())} such cells); "
-                    "correct them or leave them empty (an empty target only masks its row for this task)"
+                    f"task '{self.task}': column '{name}' should hold finite numbers, but {int(infinite.sum())} of its cells "
+                    "are infinite; correct them or leave them empty (an empty target only masks its row for this task)"
                 )
             columns.append(values)
         return np.stack(columns, 1) if columns else np.empty((len(frame), 0))
