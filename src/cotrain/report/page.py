@@ -91,6 +91,7 @@ def render(run: RunFolder) -> str:
         run=run,
         title=run.name,
         subtitle=_subtitle(run),
+        origin=_origin(run),
         verdict=judge(run),
         charts=charts,
         figures=embedded(figures),
@@ -204,6 +205,12 @@ def _subtitle(run: RunFolder) -> str:
     return " · ".join(
         part for part in (words.listed([words.shorten(task, 24) for task in run.tasks], limit=5), network) if part
     )
+
+
+def _origin(run: RunFolder) -> str:
+    """The name of the table's file; what is no single path is left as it is."""
+    origin = (run.data.origin if run.data is not None else None) or ""
+    return origin if "," in origin else origin.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _named(value: Json) -> tuple[str, str]:

@@ -26,7 +26,16 @@ from cotrain.report.words import (
     significant,
 )
 
-CAPITALS = {"auc": "AUC", "rmse": "RMSE", "mae": "MAE", "mse": "MSE", "f1": "F1", "r2": "R²", "ece": "ECE"}
+CAPITALS = {
+    "auc": "AUC",
+    "rmse": "RMSE",
+    "rrmse": "RRMSE",
+    "mae": "MAE",
+    "mse": "MSE",
+    "f1": "F1",
+    "r2": "R²",
+    "ece": "ECE",
+}
 
 
 def score_table(scores: Sequence[TaskScore]) -> Table | None:
@@ -41,18 +50,18 @@ def score_table(scores: Sequence[TaskScore]) -> Table | None:
         rows.append(
             [
                 Cell(score.task, " · ".join(part for part in (score.kind, _arrow(row)) if part)),
-                fixed(row.valid, places),
                 Cell(fixed(row.test, places), tone="strong"),
                 fixed(row.constant, places),
                 Cell(percent(score.improvement), tone=tone, drawing=bar(score.improvement)),
+                fixed(row.valid, places),
             ]
         )
     heads = (
         Head("Task"),
-        Head("Validation", "number"),
         Head("Test", "number"),
         Head("Constant", "number", "the best constant prediction, on the test split"),
         Head("Error gone", "number", "share of the constant prediction's error that is gone, on the test split"),
+        Head("Validation", "number"),
     )
     return table("Primary metric of each task, beside the best constant prediction", heads, rows)
 
@@ -69,14 +78,14 @@ def metric_table(scores: Sequence[TaskScore]) -> Table | None:
             rows.append(
                 [
                     Cell(_arrow(row), tone="strong" if row.primary else ""),
-                    fixed(row.valid, places),
                     fixed(row.test, places),
                     fixed(row.constant, places),
+                    fixed(row.valid, places),
                 ]
             )
     if not rows:
         return None
-    heads = (Head("Metric"), Head("Validation", "number"), Head("Test", "number"), Head("Constant", "number"))
+    heads = (Head("Metric"), Head("Test", "number"), Head("Constant", "number"), Head("Validation", "number"))
     made = table("All metrics of each task", heads, rows, tall=len(rows) > 30)
     return Table(made.caption, made.heads, made.rows, groups, made.tall)
 

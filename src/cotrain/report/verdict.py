@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from dataclasses import dataclass
 from typing import Literal
 
 from cotrain.report.run_folder import ComparedTask, Comparison, Gain, RunFolder, Variant
 from cotrain.report.scores import TaskScore, error, task_scores
-from cotrain.report.words import MISSING, THIN, count, duration, interval, listed, percent, plural, scaled, significant
+from cotrain.report.words import (
+    MINUS,
+    MISSING,
+    THIN,
+    count,
+    duration,
+    interval,
+    listed,
+    percent,
+    plural,
+    scaled,
+    significant,
+)
 
 Tone = Literal["good", "bad", "mixed", "same", "unsure"]
 SEEDS_NEEDED = 5
@@ -127,8 +140,17 @@ def _compared(comparison: Comparison) -> Verdict:
             figures.append(Figure("Training time", f"{significant(share, digits=2)} ×", "of the single-task networks"))
     if not sentence:
         sentence = f"{main.name if main else 'Joint training'} against single-task over {plural(len(comparison.seeds), 'seed')}."
-    sentence, detail = _parted(sentence.replace(" %", f"{THIN}%"), "" if main is None else main.name)
+    sentence, detail = _parted(typeset(sentence), "" if main is None else main.name)
     return Verdict(tone, words, sentence, tuple(figures), detail)
+
+
+def typeset(sentence: str) -> str:
+    """Plain words with a true minus and per cent signs that stay at their number.
+
+    >>> typeset("from -3.1 % to +2 %, single-task").replace(THIN, "_")
+    'from −3.1_% to +2_%, single-task'
+    """
+    return re.sub(r"(?<![\w-])-(?=\d)", MINUS, sentence).replace(" %", f"{THIN}%")
 
 
 def _parted(sentence: str, variant: str) -> tuple[str, str]:

@@ -33,10 +33,9 @@ def decimals_for(values: Iterable[float | None], *, digits: int = 4) -> int:
     """
     sizes = [abs(value) for value in values if value is not None and math.isfinite(value)]
     largest = max(sizes, default=0.0)
-    power = math.floor(math.log10(largest)) if largest > 0 else 0
-    if power < 0:
-        return digits if largest == 0 or power > -3 else min(8, digits - 1 - power)
-    return max(0, digits - 1 - power) if largest > 0 else digits
+    if largest == 0 or 1e-2 <= largest <= 1:
+        return digits
+    return min(8, max(0, digits - 1 - math.floor(math.log10(largest))))
 
 
 def significant(value: float | None, *, digits: int = 3) -> str:

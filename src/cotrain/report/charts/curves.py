@@ -65,9 +65,9 @@ def score_chart(epochs: Sequence[Epoch], *, best: float | None) -> Chart | None:
 
 
 def weight_chart(epochs: Sequence[Epoch], tasks: Sequence[str]) -> Chart | None:
-    """The mean weight each task's gradient or loss had in each epoch, as applied."""
+    """The mean weight each task's gradient or loss had in each epoch, as applied; none where no weight ever moved."""
     weights = _series(epochs, tasks, "weights")
-    if len(epochs) < 2 or not weights:
+    if len(epochs) < 2 or not any(_moves(values) for values in weights.values()):
         return None
     x = [epoch.epoch for epoch in epochs]
     traces, keys = _lines(x, weights, "weight")
@@ -154,6 +154,11 @@ def _trace(x: Sequence[float], y: Sequence[float | None], color: str, dash: str,
 
 def _figure(traces: Sequence[dict[str, Any]], shape: dict[str, Any]) -> dict[str, Any]:
     return {"data": list(traces), "layout": shape}
+
+
+def _moves(values: Sequence[float | None]) -> bool:
+    known = [value for value in values if value is not None]
+    return max(known) - min(known) > 1e-6 * max(abs(value) for value in known)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -103,6 +103,7 @@ def _x_axis(left: float, right: float) -> dict[str, Any]:
         **axis("less error than single-task  →"),
         "range": [left, right],
         "tickformat": "+.0%" if wide > 0.05 else "+.1%" if wide > 0.005 else "+.2%",
+        "labelalias": {"+0%": "0", "+0.0%": "0", "+0.00%": "0"},
         "nticks": 7,
     }
 
