@@ -118,6 +118,7 @@ class Disjoint:
         refuse_what_cannot_be_exact(graph.found)
         self.tasks = graph.tasks
         self._graph = graph
+        self._scope = scope
         self._layout = layout
         self._pieces, edges = pieces_of(graph.found, scope)
         self._layers = 1 + max((piece.layer for piece in self._pieces), default=-1)
@@ -148,18 +149,27 @@ class Disjoint:
             for task in bad:
                 rows[task] = torch.zeros_like(rows[task])
 
-    def apply(self, weights: Tensor, heads: Tensor, penalty: Tensor | None) -> None:
-        """Add to `.grad`: sum_k w_k g_k on shared parameters (weights [T] or [L, T]), h_k g_k elsewhere (heads [T])."""
+    def gradients(self, weights: Tensor, others: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Parameters of the common part and their gradients: sum_k w_k g_k; weights and others as in `apply`."""
         parameters: list[Tensor] = []
         gradients: list[Tensor] = []
         with torch.no_grad():
             for place, piece in enumerate(self._pieces):
-                factors = heads if not piece.shared else weights[piece.layer] if weights.dim() == 2 else weights
+                factors = others if not piece.shared else weights[piece.layer] if weights.dim() == 2 else weights
                 gradient = self._gradient(place, piece, factors)
                 if gradient is not None:
                     tensor = leaf_tensor(piece.leaf)
                     parameters.append(tensor)
                     gradients.append(gradient.to(tensor.dtype))
+        return parameters, gradients
+
+    def balanced(self, parameters: Sequence[Tensor]) -> list[bool]:
+        """Which of these common parameters the balance is about."""
+        return [self._scope.holds(tensor) for tensor in parameters]
+
+    def apply(self, weights: Tensor, heads: Tensor, penalty: Tensor | None) -> None:
+        """Add to `.grad`: sum_k w_k g_k on shared parameters (weights [T] or [L, T]), h_k g_k elsewhere (heads [T])."""
+        parameters, gradients = self.gradients(weights, heads)
         owned_parameters, owned_gradients = self._graph.owned_gradients(heads)
         parameters += owned_parameters
         gradients += owned_gradients

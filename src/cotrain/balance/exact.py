@@ -47,14 +47,25 @@ BATCHED_ROWS = 512
 class Exact:
     """The per-task gradients of one graph, in the cheapest form that answers what is asked of them.
 
-    `ghosts=False` keeps every gradient explicit, for methods that want to see them.
+    `ghosts=False` keeps every gradient explicit, for methods that want to see them; `folds=False` keeps biases by themselves.
     """
 
-    def __init__(self, graph: Graph, scope: Scope, *, chunk: int | None, keep_graph: bool, ghosts: bool = True) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        scope: Scope,
+        *,
+        chunk: int | None,
+        keep_graph: bool,
+        ghosts: bool = True,
+        folds: bool = True,
+        note: str = "",
+    ) -> None:
         refuse_what_cannot_be_exact(graph.found)
         self.tasks = graph.tasks
         self._graph = graph
-        self.plan: Plan = plan_of(graph.found, self.tasks, scope, ghosts)
+        self._scope = scope
+        self.plan: Plan = plan_of(graph.found, self.tasks, scope, ghosts=ghosts, folds=folds)
         with GraphExecGroup():
             for unit in self.plan.units:
                 unit.read()
@@ -67,7 +78,7 @@ class Exact:
                 rows[unit.edges[0]] = with_leaf_rows(rows[unit.edges[0]], sent, self.tasks)
         self.plan.units = [unit for unit in self.plan.units if any(rows[edge] is not None for edge in unit.edges)]
         self.rows: list[Rows] = [self._zeros(edge) if row is None else row for edge, row in enumerate(rows)]
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = (note,) if note else ()
         self.fallbacks = tuple(f"{scope.name(tensor)} ({operation})" for tensor, operation in self.plan.fallbacks)
 
     def _zeros(self, edge: int) -> Rows:
@@ -146,6 +157,14 @@ class Exact:
         """
         by_layer = weights.tolist() if weights.dim() == 2 else [weights.tolist()] * self.plan.layers
         return self._gradients(self.plan.units, by_layer, others.tolist())
+
+    def balanced(self, parameters: Sequence[Tensor]) -> list[bool]:
+        """Which of these common parameters the balance is about."""
+        return [self._scope.holds(tensor) for tensor in parameters]
+
+    def others(self, factors: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Common parameters that are not balanced, and their gradients sum_k f_k g_k, factors [T]."""
+        return self._gradients([unit for unit in self.plan.units if not unit.shared], [], factors.tolist())
 
     def _gradients(
         self, units: Sequence[Unit], by_layer: list[list[float]], others: list[float]

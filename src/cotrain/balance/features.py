@@ -50,34 +50,39 @@ class Features:
             for task in bad:
                 box.pop(task, None)
 
-    def apply(self, weights: Tensor, heads: Tensor, penalty: Tensor | None) -> None:
-        """Add to `.grad`: the trunk's gradient for sum_k w_k z_k (weights [T]), h_k g_k elsewhere (heads [T])."""
+    def sums(self, weights: Tensor) -> list[tuple[GradientEdge, Tensor]]:
+        """sum_k w_k z_k at each edge, weights [T]."""
         factors = weights.tolist()
         sums: list[tuple[GradientEdge, Tensor]] = []
         for edge, box in zip(self._edges, self._boxes, strict=True):
             total: Tensor | None = None
             for task, gradient in box.items():
-                if total is None:
-                    total = gradient * factors[task]
-                else:
-                    total.add_(gradient, alpha=factors[task])
+                total = gradient * factors[task] if total is None else total.add_(gradient, alpha=factors[task])
             if total is not None:
                 sums.append((edge, total))
-        self._send(sums, heads, penalty)
+        return sums
 
-    def combine(
-        self, combiner: Combiner, heads: Tensor, penalty: Tensor | None, generator: torch.Generator | None
-    ) -> None:
-        """Add to `.grad` the trunk's gradient for what the method makes of the features' gradients, side by side [T, N]."""
+    def combined(self, combiner: Combiner, generator: torch.Generator | None) -> list[tuple[GradientEdge, Tensor]]:
+        """What the method makes of the features' gradients, side by side [T, N], at each edge."""
         held = [(edge, box) for edge, box in zip(self._edges, self._boxes, strict=True) if box]
         if not held:
-            return self._send([], heads, penalty)
+            return []
         with torch.no_grad():
             row = combiner.combine(torch.cat([self._rows(box) for _, box in held], dim=1), generator)
         somes = [next(iter(box.values())) for _, box in held]
         pieces = torch.split(row, [some.numel() for some in somes])
         cut = [piece.reshape(some.shape).to(some.dtype) for piece, some in zip(pieces, somes, strict=True)]
-        return self._send([(edge, piece) for (edge, _), piece in zip(held, cut, strict=True)], heads, penalty)
+        return [(edge, piece) for (edge, _), piece in zip(held, cut, strict=True)]
+
+    def apply(self, weights: Tensor, heads: Tensor, penalty: Tensor | None) -> None:
+        """Add to `.grad`: the trunk's gradient for sum_k w_k z_k (weights [T]), h_k g_k elsewhere (heads [T])."""
+        self._send(self.sums(weights), heads, penalty)
+
+    def combine(
+        self, combiner: Combiner, heads: Tensor, penalty: Tensor | None, generator: torch.Generator | None
+    ) -> None:
+        """Add to `.grad` the trunk's gradient for what the method makes of the features' gradients."""
+        self._send(self.combined(combiner, generator), heads, penalty)
 
     def _send(self, sums: list[tuple[GradientEdge, Tensor]], heads: Tensor, penalty: Tensor | None) -> None:
         parameters, gradients = self._graph.owned_gradients(heads)

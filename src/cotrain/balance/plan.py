@@ -27,10 +27,11 @@ class Plan:
         self.layers = 0
 
 
-def plan_of(found: Walk, tasks: int, scope: Scope, ghosts: bool) -> Plan:
+def plan_of(found: Walk, tasks: int, scope: Scope, *, ghosts: bool, folds: bool) -> Plan:
     """Decide for every parameter of the common part how its gradients are had.
 
-    tasks: the number of passes. scope: which parameters are balanced, and their order. ghosts: whether ghost form is allowed.
+    tasks: the number of passes. scope: which parameters are balanced, and their order. ghosts: whether ghost form is
+    allowed. folds: whether a bias may be one unit with its weight.
     """
     plan = Plan()
     index: dict[Node, int] = {}
@@ -70,7 +71,7 @@ def plan_of(found: Walk, tasks: int, scope: Scope, ghosts: bool) -> Plan:
     for leaf, products in weights:
         shared = scope.holds(leaf_tensor(leaf))
         bias = by_nodes.get(tuple(sorted((product.use.node for product in products), key=id)))
-        if bias is not None and (bias not in lone or scope.holds(leaf_tensor(bias)) != shared):
+        if bias is not None and (not folds or bias not in lone or scope.holds(leaf_tensor(bias)) != shared):
             bias = None
         if bias is not None:
             lone.remove(bias)

@@ -70,6 +70,11 @@ class Report:
     skipped_steps: int = 0
     seconds: float = 0.0
 
+    def closed(self, skipped_steps: int, seconds: float) -> Report:
+        """This report with the engine's count and the time taken."""
+        head = (self.tasks, self.losses, self.applied, self.gramian, self.layer_gramians, self.skipped, self.fallbacks)
+        return Report(*head, self.notes, self.refreshed, self.step_skipped, skipped_steps, seconds)
+
     @property
     def weights(self) -> dict[str, float]:
         """Weight by task, as applied to the shared part; the mean over layers where the method weighs by layer."""

@@ -15,12 +15,14 @@ from cotrain.core.errors import ConfigError, UnsupportedError
 class Scope:
     """What `Engine(shared=...)` means: a module, parameters, or None for every parameter that two or more losses reach."""
 
-    def __init__(self, shared: nn.Module | Iterable[Tensor] | None) -> None:
+    def __init__(self, shared: nn.Module | Iterable[Tensor] | None, network: nn.Module | None = None) -> None:
         self._names: dict[int, str] = {}
+        if network is not None:
+            self._names = {id(parameter): name for name, parameter in network.named_parameters()}
         self._parameters: list[Tensor] | None = None
         if isinstance(shared, nn.Module):
             self._parameters = list(shared.parameters())
-            self._names = {id(parameter): name for name, parameter in shared.named_parameters()}
+            self._names = self._names or {id(parameter): name for name, parameter in shared.named_parameters()}
         elif shared is not None:
             self._parameters = list(shared)
             if not all(isinstance(parameter, Tensor) for parameter in self._parameters):
@@ -29,12 +31,14 @@ class Scope:
                 )
         if self._parameters is not None and not self._parameters:
             raise ConfigError("Engine's shared must hold parameters; got none; pass the trunk, or leave shared out")
-        self.order: dict[int, int] = {id(tensor): place for place, tensor in enumerate(self._parameters or ())}
-        """id of a parameter to its place among those given; empty where none were given."""
+        self._inside = {id(tensor) for tensor in self._parameters or ()}
+        ordered = self._parameters or (list(network.parameters()) if network is not None else [])
+        self.order: dict[int, int] = {id(tensor): place for place, tensor in enumerate(ordered)}
+        """id of a parameter to its registered place; empty where neither parameters nor a network were given."""
 
     def holds(self, tensor: Tensor) -> bool:
         """Whether the balance is about this parameter, given that two or more losses reach it."""
-        return self._parameters is None or id(tensor) in self.order
+        return self._parameters is None or id(tensor) in self._inside
 
     def holds_all(self, found: Walk) -> bool:
         """Whether the balance is about all parameters that two or more losses reach."""

@@ -45,16 +45,18 @@ class Ghost:
 
     def gramian(self, rows: Sequence[Rows], tasks: int) -> Tensor:
         """[T, T] for weight and bias, several uses side by side as more rows."""
-        deltas = [
-            self._delta(product, stacked(rows[edge])) for product, edge in zip(self.products, self.edges, strict=True)
-        ]
-        xs = [self._matrix(product, inputs) for product, inputs in zip(self.products, self.inputs, strict=True)]
-        x, delta = (xs[0], deltas[0]) if len(xs) == 1 else (torch.cat(xs, dim=-2), torch.cat(deltas, dim=-2))
-        x, delta = at_least_float32(x), at_least_float32(delta)
+        x, delta = self.matrices(rows)
         inner = x @ x.transpose(-1, -2)
         if self.bias is not None:
             inner.add_(1.0)
         return torch.matmul(inner, delta).reshape(tasks, -1) @ delta.reshape(tasks, -1).t()
+
+    def matrices(self, rows: Sequence[Rows]) -> tuple[Tensor, Tensor]:
+        """x [N, i] and d [T, N, o] ([E, N, i] and [T, E, N, o]) of all uses, in float32 or better."""
+        deltas = [self._delta(product, stacked(rows[e])) for product, e in zip(self.products, self.edges, strict=True)]
+        xs = [self._matrix(product, inputs) for product, inputs in zip(self.products, self.inputs, strict=True)]
+        x, delta = (xs[0], deltas[0]) if len(xs) == 1 else (torch.cat(xs, dim=-2), torch.cat(deltas, dim=-2))
+        return at_least_float32(x), at_least_float32(delta)
 
     def gradients(self, mixed: Mixed) -> list[tuple[Node, Tensor]]:
         """sum_k v_k x^T d_k in the weight's own shape, and the bias's."""
