@@ -6,13 +6,16 @@
 # PIP_ARGS=...         handed to every `pip install`, for instance, on Linux without a GPU,
 #                      PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" saves gigabytes
 # TEST_ARGS=...        handed to pytest, for instance TEST_ARGS="-k engine -x"
+# JOBS=...             tests at a time, one a core unless said
 
 PYTHON ?= python3
 PIP_ARGS ?=
 TEST_ARGS ?=
+JOBS ?= auto
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet $(PIP_ARGS) -c constraints.txt
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 # asked for by itself and exactly, so that pip takes a CPU wheel where its index offers one
 TORCH := $(shell grep '^torch==' constraints.txt)
 
@@ -48,10 +51,10 @@ demo: .venv/.user
 	@$(BIN)/cotrain demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(PYTEST) $(TEST_ARGS)
 
 fast: .venv/.dev
-	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+	$(PYTEST) -m "not slow" $(TEST_ARGS)
 
 format-check: .venv/.dev
 	$(BIN)/ruff format --check .

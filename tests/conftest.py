@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_configure() -> None:
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # commands that tests start: small networks gain nothing from more
 
 
 @pytest.fixture(autouse=True)
