@@ -187,6 +187,8 @@ def finish(session: Session) -> None:
     history, best = session.history, session.best
     if best is not None:
         history.best_epoch, history.best_score = session.stopping.best_epoch, session.stopping.best
+    if session.step.diagnosis.note is not None:
+        history.notes.append(session.step.diagnosis.note)
     history.peak_memory_mib = session.peak.mib()
     session.save()
     if session.settings.keep == "best" and best is not None:

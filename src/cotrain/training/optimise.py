@@ -44,6 +44,11 @@ class NamedOptimizer:
         ]
         self.optimizer = _made(groups, settings)
 
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
     def step(self) -> None:
         """One step from the gradients that lie in `.grad`."""
         self.optimizer.step()

@@ -86,7 +86,15 @@ class Session:
         model.train()
         self.optimizer = NamedOptimizer(model, settings.optimizer)
         self.schedule = Schedule(settings.schedule, self.optimizer.optimizer, self.steps_in_all)
-        self.step = Step(model, engine, self.optimizer, place, clip=settings.clip, patience=settings.patience_nonfinite)
+        self.step = Step(
+            model,
+            engine,
+            self.optimizer,
+            place,
+            clip=settings.clip,
+            patience=settings.patience_nonfinite,
+            diagnose=settings.diagnose,
+        )
         if valid is None and settings.early_stopping is not None:
             self.history.notes.append("no validation rows: the last weights are kept, and nothing stops early")
         if kept is not None:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from cotrain.balance.engine import Engine
-from cotrain.balance.report import Report
+from cotrain.balance.report import Measurement, Report
 from cotrain.core.errors import TrainingError
 from cotrain.core.fields import Batch
 from cotrain.model.compose import Model
+from cotrain.training.diagnose import Diagnosis, Every
 from cotrain.training.optimise import NamedOptimizer, shorten_, total_norm
 from cotrain.training.place import Place
 from cotrain.training.tally import Tally
@@ -28,6 +29,7 @@ Window = Sequence[list[Batch]]
 
 class Step:
     """Makes steps. clip: largest length of the gradient, or None. patience: non-finite steps in a row that end the training.
+    diagnose: steps between two looks at how the tasks' gradients agree, "auto" or None.
 
     A step in which anything is not finite changes nothing but its own count: no parameter, no moment of the optimiser.
     """
@@ -41,8 +43,10 @@ class Step:
         *,
         clip: float | None,
         patience: int,
+        diagnose: Every = None,
     ) -> None:
         self.model, self.engine, self.optimizer, self.place = model, engine, optimizer, place
+        self.diagnosis = Diagnosis(engine, diagnose, len(model.tasks))
         self.clip, self.patience, self.in_a_row = clip, patience, 0
 
     def __call__(self, window: Window, tally: Tally) -> None:
@@ -50,7 +54,7 @@ class Step:
         window = [[self.place.ready(batch) for batch in batches] for batches in window]
         tally.steps += 1
         tally.rows += sum(len(batch) for batches in window for batch in batches)
-        losses, reports = self._backward(window)
+        losses, reports, looks = self._backward(window)
         gradients = self.optimizer.gradients()
         if self.place.scaler is not None and gradients:
             self.place.scaler.unscale_(self.optimizer.optimizer)
@@ -62,17 +66,20 @@ class Step:
             self._update()
             tally.add_losses(losses)
             for report in reports:
-                tally.add_report(report)
+                tally.add_report(report, self.optimizer.lr)
+            for look in looks:
+                tally.add_gramian(look, self.optimizer.lr)
             self.in_a_row = 0
         self.optimizer.clear()
 
-    def _backward(self, window: Window) -> tuple[dict[str, Tensor], list[Report]]:
-        """The gradient of all micro-batches in `.grad`; the step's losses, and the engine's reports."""
+    def _backward(self, window: Window) -> tuple[dict[str, Tensor], list[Report], list[Measurement]]:
+        """The gradient of all micro-batches in `.grad`; the step's losses, the engine's reports, and looks at the gradients."""
         counts = None
         if len(window) > 1:
             counts = self.model.counts(list(chain.from_iterable(window)))
         losses: dict[str, Tensor] = {}
         reports: list[Report] = []
+        looks: list[Measurement] = []
         for batches in window:
             with self.place.autocast():
                 parts = self.model.losses(batches, counts)
@@ -81,9 +88,11 @@ class Step:
                 penalty = self.place.scaled({"penalty": penalty / len(window)})["penalty"]
             for task, part in parts.items():
                 losses[task] = losses[task] + part.detach() if task in losses else part.detach()
+            if (look := self.diagnosis.look(parts)) is not None:
+                looks.append(look)
             scaled = self.place.scaled(parts)
             reports.append(self.engine.backward(scaled, penalty=penalty, loss_scale=self.place.loss_scale))
-        return losses, reports
+        return losses, reports, looks
 
     def _update(self) -> None:
         scaler = self.place.scaler

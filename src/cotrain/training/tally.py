@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cotrain.balance.report import Report
+from cotrain.balance.report import Measurement, Report
 
 
 class _Sums:
@@ -44,7 +44,7 @@ class _Sums:
 class Tally:
     """What an epoch's line of the log is made of. Everything is in `state_dict`, so that a resumed epoch gives the same line."""
 
-    KINDS = ("losses", "weights", "cosines", "norms")
+    KINDS = ("losses", "weights", "cosines", "norms", "affinity")
 
     def __init__(self) -> None:
         self.held = {kind: _Sums() for kind in self.KINDS}
@@ -54,39 +54,48 @@ class Tally:
         """Count the losses of one step."""
         self.held["losses"].add(tuple(losses), torch.stack(tuple(losses.values())))
 
-    def add_report(self, report: Report) -> None:
-        """Count what the engine did with them."""
+    def add_report(self, report: Report, lr: float) -> None:
+        """Count what the engine did with them, at this learning rate."""
         applied = report.applied
         if applied is not None:
             self.held["weights"].add(report.tasks, applied.mean(0) if applied.dim() == 2 else applied)
-        cosines, norms = report.cosines, report.norms
-        if cosines is not None and norms is not None:
-            self.held["cosines"].add(report.tasks, cosines)
-            self.held["norms"].add(report.tasks, norms)
+        if report.gramian is not None:
+            self.add_gramian(Measurement(report.tasks, report.losses, report.gramian), lr)
+
+    def add_gramian(self, measured: Measurement, lr: float) -> None:
+        """Count how the gradients of one step agree."""
+        self.held["cosines"].add(measured.tasks, measured.cosines)
+        self.held["norms"].add(measured.tasks, measured.norms)
+        self.held["affinity"].add(measured.tasks, lr * measured.gramian / measured.losses.clamp_min(1e-12))
 
     def losses(self) -> dict[str, float]:
         """{task: mean loss so far}."""
         return self.held["losses"].per_task()
 
     def record(self) -> dict[str, Any]:
-        """The part of the epoch's line that comes from training; cosines and norms are None where no Gramian was needed."""
+        """The part of the epoch's line that comes from training; cosines, norms and
+        affinity ("a>b": of a step on a for b) are None where no Gramian was had.
+        """
         return {
             "losses": self.losses(),
             "weights": self.held["weights"].per_task(),
-            "cosines": self._cosines() or None,
+            "cosines": self._pairs("cosines", "|") or None,
+            "affinity": self._pairs("affinity", ">") or None,
             "norms": self.held["norms"].per_task() or None,
             "skipped": self.skipped,
         }
 
-    def _cosines(self) -> dict[str, float]:
+    def _pairs(self, kind: str, sign: str) -> dict[str, float]:
+        """{"a|b": mean} over the steps that had both: each pair once for a symmetric kind, in both directions for "a>b"."""
         total: dict[str, float] = {}
         count: dict[str, int] = {}
-        for tasks, matrix, times in self.held["cosines"].parts():
+        for tasks, matrix, times in self.held[kind].parts():
             for i, first in enumerate(tasks):
-                for j in range(i + 1, len(tasks)):
-                    pair = f"{first}|{tasks[j]}"
-                    total[pair] = total.get(pair, 0.0) + float(matrix[i, j])
-                    count[pair] = count.get(pair, 0) + times
+                for j, second in enumerate(tasks):
+                    if i < j or (sign == ">" and i != j):
+                        pair = f"{first}{sign}{second}"
+                        total[pair] = total.get(pair, 0.0) + float(matrix[i, j])
+                        count[pair] = count.get(pair, 0) + times
         return {pair: total[pair] / count[pair] for pair in total}
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""Settings refuse what cannot be, with the name and the cure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from cotrain.core.errors import ConfigError
+from cotrain.training.settings import CheckpointSettings, EarlyStopping, OptimizerSettings, TrainSettings, settings_from
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"epoch": 3}, "unknown key under train 'epoch'; did you mean 'epochs'"),
+        ({"optimizer": {"name": "adam"}}, "unknown optimizer 'adam'; did you mean 'adamw'"),
+        ({"optimizer": {"learning_rate": 1}}, r"unknown key under train\.optimizer 'learning_rate'"),
+        ({"optimizer": {"lr": 0}}, r"optimizer\.lr must be above 0, got 0"),
+        ({"optimizer": {"lr": "1e-3"}}, r"optimizer\.lr must be a number, got '1e-3'; write it without quotes"),
+        ({"optimizer": {"betas": [0.9]}}, r"optimizer\.betas must be two numbers"),
+        ({"optimizer": {"nesterov": True, "momentum": 0}}, "nesterov needs momentum"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"epochs": 2.5}, r"epochs must be a whole number, got 2\.5"),
+        ({"batch_size": True}, "batch_size must be a whole number, got True"),
+        ({"schedule": "cosin"}, "unknown schedule 'cosin'; did you mean 'cosine'"),
+        ({"schedule": {"warmup": 1.5}}, r"schedule\.warmup must be at least 0 and at most 0\.999, got 1\.5"),
+        ({"precision": "fp16"}, "unknown precision 'fp16'"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"early_stopping": {"patience": 0}}, r"early_stopping\.patience must be at least 1"),
+        ({"checkpoint": {"every_steps": 0}}, r"checkpoint\.every_steps must be at least 1"),
+        ({"clip": 0}, "clip must be above 0"),
+        ({"clip": float("nan")}, "clip must be above 0"),
+        ({"keep": "first"}, "unknown keep 'first'"),
+    ],
+)
+def test_what_cannot_be_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        settings_from(given)
+
+
+def test_keys_become_settings() -> None:
+    made = settings_from(
+        {"epochs": 3, "optimizer": "sgd", "schedule": {"name": "plateau"}, "early_stopping": None, "precision": 32}
+    )
+    assert made.optimizer == OptimizerSettings(name="sgd")
+    assert made.schedule.name == "plateau"
+    assert made.early_stopping is None
+    assert made.precision == "32"
+    assert settings_from(made) is made
+    assert settings_from(None) == TrainSettings()
+    assert settings_from({"precision": "bf16-mixed"}).precision == "bf16"
+
+
+def test_pydantic_validates_them_as_they_are_and_collects_every_problem() -> None:
+    adapter = TypeAdapter(TrainSettings)
+    made = adapter.validate_python({"epochs": 3, "optimizer": {"betas": [0.8, 0.9]}, "early_stopping": None})
+    assert made == TrainSettings(epochs=3, optimizer=OptimizerSettings(betas=(0.8, 0.9)), early_stopping=None)
+    with pytest.raises(ValidationError) as caught:
+        adapter.validate_python(
+            {"optimizer": {"lr": -1}, "early_stopping": {"patience": 0}, "checkpoint": {"every_steps": 0}}
+        )
+    assert {error["loc"][0] for error in caught.value.errors()} == {"optimizer", "early_stopping", "checkpoint"}
+    assert (EarlyStopping().patience, CheckpointSettings().each_epoch) == (5, True)
