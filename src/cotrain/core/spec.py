@@ -158,6 +158,7 @@ class Task(Protocol):
 
     outputs: how many numbers the head must give per value; 0 while the codec is unfitted and the number is not known.
     weight: the user's own factor on the loss. head: settings, or None for the kind's own default.
+    error(scores): the primary error, lower is better, from the task's scores.
     decode(output): {column: values} for predictions (probabilities, classes, numbers in the target's units).
     reference(target, weight): the best constant output [outputs] under this task's own loss and weights, or None if there is none.
     refitted(frame): the same task with its codec fitted on the training rows.
@@ -185,6 +186,8 @@ class Task(Protocol):
 
     @property
     def metrics(self) -> Metrics: ...
+
+    def error(self, scores: dict[str, float]) -> float: ...
 
     def decode(self, output: Tensor) -> dict[str, Any]: ...
 
