@@ -215,3 +215,15 @@ def test_a_table_without_a_usable_column_is_refused() -> None:
     frame = pl.DataFrame({"one": [1] * 30, "n": list(range(30))})
     with pytest.raises(DataError, match=r"one \(constant\), n \(identifier\)"):
         fitted(frame)
+
+
+def test_truth_values_are_one_label_however_they_are_written() -> None:
+    for cells in ([True, False, True], ["TRUE", "FALSE", "TRUE"], ["True", "False", "True"]):
+        encoder = CategoryEncoder.fit(pl.Series("x", cells))
+        for later in ([True, False], ["True", "false"], ["TRUE", "FALSE"]):
+            assert encoder.encode(pl.Series(later)).tolist() == [3, RARE]
+
+
+def test_a_column_constant_in_training_stays_small_later() -> None:
+    encoder = NumberEncoder.fit("x", np.full(10, 5e6), "standard")
+    assert encoder.encode(np.array([5e6, 6e6, 0.0]))[0].tolist() == pytest.approx([0.0, 0.2, -1.0])

@@ -15,8 +15,9 @@ from cotrain.data.clean import Step, marks
 from cotrain.data.infer import infer
 from cotrain.data.leaks import auc, leaks
 from cotrain.data.prepare import prepare
-from cotrain.data.problems import classes, few_rows, in_two_splits, infinite, labels
+from cotrain.data.problems import alike, classes, few_rows, in_two_splits, infinite, labels
 from cotrain.data.read import read_table
+from cotrain.data.settings import SplitSettings
 
 ROWS = 400
 RANDOM = np.random.default_rng(0)
@@ -130,3 +131,18 @@ def test_the_warnings_of_a_bad_table_come_together(toys: Callable[..., dict[str,
 def test_a_table_in_order_has_no_warning(toys: Callable[..., dict[str, Any]]) -> None:
     frame = pl.DataFrame({"x": X, "grade": GRADE, "pay": PAY})
     assert prepare(read_table(frame), targets=toys("pay")).warnings == []
+
+
+def test_labels_that_differ_only_in_how_they_are_written_are_said() -> None:
+    frame = pl.DataFrame({"y": ["Yes", "yes", "no", "- 50000.", "50000+."], "x": ["a", "b", "a", "b", "c"]})
+    (said,) = alike(frame, ["x"], {"task": ["y"]})
+    assert "column 'y'" in said
+    assert "('Yes', 'yes')" in said
+
+
+def test_a_column_constant_in_training_only_is_said(toys: Callable[..., dict[str, Any]]) -> None:
+    frame = pl.DataFrame({"x": X, "late": [0.5] * 300 + list(X[300:]), "t": range(ROWS), "pay": PAY})
+    ready = prepare(read_table(frame), targets=toys("pay"), split=SplitSettings("time", by="t"))
+    assert [warning for warning in ready.warnings if "constant in the training split" in warning] == [
+        "constant in the training split, so nothing is learnt from them: late"
+    ]

@@ -294,3 +294,29 @@ def test_what_polars_writes_is_read_back(tmp_path: Path, cells: list[tuple[float
     assert read["n"].to_list() == frame["n"].to_list()
     assert read["word"].to_list() == [word.strip() for word in frame["word"].to_list()]
     assert read["x"].cast(pl.Float64).to_list() == frame["x"].to_list()
+
+
+def test_a_json_array_is_a_table_and_a_spreadsheet_is_named(tmp_path: Path) -> None:
+    assert read_table(write(tmp_path / "a.json", ' [{"x": 1, "y": "a"}, {"x": null, "y": "b"}]')).frame[
+        "x"
+    ].to_list() == [1, None]
+    with pytest.raises(DataError, match=r"spreadsheet.*save it as csv"):
+        read_table(write(tmp_path / "a.xlsx", b"PK\x03\x04"))
+
+
+def test_quotes_after_a_blank_and_lone_quotes_inside_words_are_read(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path / "a.csv", 'n,where,size\n1, "Rom, Italy",5"6\n2, "Oslo",7"8\n'))
+    assert table.frame.to_dict(as_series=False) == {
+        "n": [1, 2],
+        "where": ["Rom, Italy", "Oslo"],
+        "size": ['5"6', '7"8'],
+    }
+
+
+def test_empty_last_cells_beside_quoted_ones_are_no_fault(tmp_path: Path) -> None:
+    assert read_table(write(tmp_path / "a.csv", 'a,b\n"x,y",\nz,1\n')).frame.to_dict(as_series=False) == {
+        "a": ["x,y", "z"],
+        "b": [None, 1],
+    }
+    with pytest.raises(DataError, match="line 3: 2 fields are expected, got 1"):
+        read_table(write(tmp_path / "b.csv", 'a,b\n"x,y",\nz\nw,1\n'))

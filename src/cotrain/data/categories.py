@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from cotrain.data.typed import as_words
 
+TRUTH = ("true", "false")
+"""Truth values are the same label however they are written: TRUE, True, true."""
+
 UNSEEN, MISSING, RARE, KNOWN = 0, 1, 2, 3
 
 
@@ -36,6 +39,8 @@ class CategoryEncoder:
         [3, 2, 0, 1]
         """
         words = as_words(series)
+        if words.drop_nulls().str.to_lowercase().is_in(TRUTH).all():
+            words = words.str.to_lowercase()
         counts = words.drop_nulls().alias("word").value_counts(name="count")
         counts = counts.sort(["count", "word"], descending=[True, False])
         labels = counts.filter(pl.col("count") >= rare)["word"].to_list()
@@ -50,6 +55,8 @@ class CategoryEncoder:
     def encode(self, series: pl.Series) -> NDArray[np.int64]:
         """[B] int64 codes."""
         words = as_words(series)
+        if all(label in TRUTH for label in (*self.labels, *self.pooled)):
+            words = words.str.to_lowercase()
         known = {label: KNOWN + place for place, label in enumerate(self.labels)} | dict.fromkeys(self.pooled, RARE)
         if not known:
             codes = pl.select(pl.repeat(UNSEEN, len(words), dtype=pl.Int64)).to_series()

@@ -10,6 +10,8 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -100,21 +102,21 @@ def column_names(columns: tuple[str, ...] | str | None) -> list[str] | None:
 
 def parsed(path: Path, data: bytes, separator: str, names: list[str], header: bool, notes: list[str]) -> pl.DataFrame:
     """The frame of words; every row has as many fields as there are names, or DataError names the line."""
-    try:
+    frame = None
+    with suppress(pl.exceptions.PolarsError):
         frame = pl.read_csv(
             data,
             has_header=False,
-            skip_lines=0,
             separator=separator,
             infer_schema=False,
             schema=dict.fromkeys(names, pl.String),
             skip_rows=1 if header else 0,
         )
-        exact = not frame[:, -1].has_nulls() or _even(data, separator, len(names), frame.height + header)
-    except pl.exceptions.PolarsError:
-        exact = False
-    if not exact:
-        frame = carefully(path, data, separator, names, header, notes)
+    if frame is None:
+        frame = carefully(path, data, separator, names, header)
+    elif frame[:, -1].has_nulls() and not _even(data, separator, len(names), frame.height + header):
+        for _ in rows_of(path, data, separator, len(names), header):
+            pass
     if frame.width > 1:
         kept = frame.filter(~pl.all_horizontal(pl.all().is_null()))
         if kept.height < frame.height:
@@ -128,17 +130,22 @@ def _even(data: bytes, separator: str, fields: int, rows: int) -> bool:
     return b'"' not in data and data.count(separator.encode()) == rows * (fields - 1)
 
 
-def carefully(
-    path: Path, data: bytes, separator: str, names: list[str], header: bool, notes: list[str]
-) -> pl.DataFrame:
-    """The same, record by record, for files with oddities: every record is counted and the first odd one is named."""
+def carefully(path: Path, data: bytes, separator: str, names: list[str], header: bool) -> pl.DataFrame:
+    """The frame of words, record by record, for files with oddities."""
     columns: list[list[str | None]] = [[] for _ in names]
-    blank = 0
-    reader = csv.reader(
-        io.StringIO(data.decode("utf-8"), newline=""), delimiter=separator, strict=True, skipinitialspace=True
+    for record in rows_of(path, data, separator, len(names), header):
+        for column, cell in zip(columns, record, strict=True):
+            column.append(cell or None)
+    return pl.DataFrame(
+        {name: pl.Series(name, column, dtype=pl.String) for name, column in zip(names, columns, strict=True)}
     )
-    line, first = 1, True
-    ends = data.endswith(b"\n")
+
+
+def rows_of(path: Path, data: bytes, separator: str, fields: int, header: bool) -> Iterator[list[str]]:
+    """The records one by one, blank lines left out; DataError names the line of the first that has too few or too many fields."""
+    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")
+    reader = csv.reader(text, delimiter=separator, strict=True, skipinitialspace=True)
+    line, first, ends = 1, True, data.endswith(b"\n")
     try:
         for record in reader:
             start, line = line, reader.line_num + 1
@@ -147,12 +154,11 @@ def carefully(
                 continue
             first = False
             if not record:
-                blank += 1
                 continue
-            if len(record) != len(names):
-                cut = len(record) < len(names) and not ends and data.count(b"\n") < line
+            if len(record) != fields:
+                cut = len(record) < fields and not ends and data.count(b"\n") < line
                 raise DataError(
-                    f"'{path}', line {start}: {len(names)} fields are expected, got {len(record)} "
+                    f"'{path}', line {start}: {fields} fields are expected, got {len(record)} "
                     f"(first: '{record[0][:40]}'). "
                     + (
                         "It is the last line and does not end: the file was probably only half written; fetch it again"
@@ -160,15 +166,9 @@ def carefully(
                         else "A stray separator or quote in this line? Quote the cell, or give the right `separator`"
                     )
                 )
-            for column, cell in zip(columns, record, strict=True):
-                column.append(cell or None)
+            yield record
     except csv.Error as error:
         raise DataError(
             f"'{path}', from line {line} on: {error}. A quote is opened and never closed: the file was probably only half "
             "written, or a cell holds a lone quote; fetch it again, or double the quote"
         ) from error
-    if blank:
-        notes.append(f"{blank} empty lines were left out")
-    return pl.DataFrame(
-        {name: pl.Series(name, column, dtype=pl.String) for name, column in zip(names, columns, strict=True)}
-    )

@@ -24,8 +24,8 @@ from cotrain.data.numbers import NumberEncoder, as_floats
 from cotrain.data.settings import MISSING
 from cotrain.data.typed import as_words
 
-FORMAT = 1
-"""Raised whenever the same table would be encoded into other numbers; part of every cache key and stored file."""
+FORMAT = 2
+"""Raised whenever the same table would be split otherwise or encoded into other numbers; part of every cache key and stored file."""
 
 ColumnEncoder = NumberEncoder | CategoryEncoder | DateEncoder
 _KINDS: dict[str, type[ColumnEncoder]] = {"number": NumberEncoder, "category": CategoryEncoder, "date": DateEncoder}

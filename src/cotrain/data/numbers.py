@@ -3,7 +3,7 @@
 Standard: (x - mean) / standard deviation. Robust: (x - median) / (q75 - q25). Quantile: the share of training values below x,
 as the normal deviate of that share. Scaled cells are clipped at 10,000 in size, so that no cell of a new row can overflow a
 network (a standardised training cell cannot reach that below 10^8 rows). A missing cell becomes the training median, with an
-indicator of its own where training rows had missing ones.
+indicator of its own where training rows had missing ones. A column that is constant in training has its own size as scale.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class NumberEncoder:
             shares = np.linspace(0, 1, min(_KNOTS, len(held)))
             knots = tuple(float(one) for one in np.quantile(held, shares))
         if not np.isfinite(scale) or scale <= abs(center) * 1e-13 or scale < 1e-300:
-            scale = 1.0
+            scale = max(abs(center), 1.0)
         return NumberEncoder(name, scaling, center, scale, median, indicator, knots)
 
     @property

@@ -92,7 +92,7 @@ def prepare(
     if cache is not None and key is not None:
         entry, wrong = load(cache, key)
         if entry is not None:
-            codecs = fitted(targets, ready.frame[entry.data.rows("train").numpy()])
+            codecs = fitted(targets, ready.frame[entry.data.rows("train").numpy()], ready.frame)
             return Prepared(entry.data, TableEncoder.from_json(entry.kept["encoder"]), codecs, entry.kept["report"])
         notes += [wrong] if wrong else []
     columns = infer(
@@ -109,7 +109,7 @@ def prepare(
     encoder = TableEncoder.fit(
         train, taken, scaling=scaling, rare=rare, known=table.frame.columns, words=table.reading.words
     )
-    codecs = fitted(targets, train)
+    codecs = fitted(targets, train, ready.frame)
     fields, said = encoder.encode(ready.frame)
     answers: dict[str, Field] = {}
     for task, codec in codecs.items():
@@ -151,15 +151,23 @@ def with_files(table: Table, split: SplitSettings) -> Table:
     return read_given(files, table.reading)
 
 
-def fitted(targets: Mapping[str, Codec], train: pl.DataFrame) -> dict[str, Codec]:
-    """{task: codec fitted on the training rows}; every task's problem in one DataError."""
+def fitted(targets: Mapping[str, Codec], train: pl.DataFrame, whole: pl.DataFrame) -> dict[str, Codec]:
+    """{task: codec fitted on the training rows}; every task's problem in one DataError.
+
+    A codec that is at odds with the whole table too is quoted on that one, whose row numbers a person can look up.
+    """
     codecs: dict[str, Codec] = {}
     problems: list[str] = []
     for task, codec in targets.items():
         try:
             codecs[task] = codec.fit(train.select(codec.columns))
         except DataError as error:
-            problems.append(str(error) if task in str(error) else f"task '{task}': {error}")
+            said = str(error)
+            try:
+                codec.fit(whole.select(codec.columns))
+            except DataError as again:
+                said = str(again)
+            problems.append(said if task in said else f"task '{task}': {said}")
     if problems:
         raise DataError("\n".join(problems))
     return codecs

@@ -8,11 +8,12 @@ import polars as pl
 from torch import Tensor
 
 from cotrain.data.clean import Step
-from cotrain.data.infer import Column
+from cotrain.data.infer import ENCODED, Column
 from cotrain.data.leaks import FEW_CLASSES
 from cotrain.data.typed import as_words
 
 FEW_ROWS = 100
+MANY_LABELS = 5000
 
 
 def warnings(
@@ -28,8 +29,10 @@ def warnings(
     return [
         *few_rows(splits),
         *columns_left_out(inputs),
+        *constant_in_training(frame, inputs, splits),
         *infinite(steps),
         *labels(frame, targets),
+        *alike(frame, [column.name for column in inputs if column.kind in ("category", "binary")], targets),
         *classes(frame, targets, splits),
         *in_two_splits(rows, splits),
     ]
@@ -57,6 +60,16 @@ def columns_left_out(inputs: Sequence[Column]) -> list[str]:
         if names:
             found.append(f"left out as {what}: {', '.join(names)}; say another kind in data.kinds if that is wrong")
     return found
+
+
+def constant_in_training(frame: pl.DataFrame, inputs: Sequence[Column], splits: Mapping[str, Tensor]) -> list[str]:
+    """Columns that vary in the table but not in the training split, so that nothing can be learnt from them."""
+    names = [column.name for column in inputs if column.kind in ENCODED]
+    if "train" not in splits or not names:
+        return []
+    counts = frame.select(names)[splits["train"].numpy()].select(pl.all().n_unique()).row(0)
+    still = [name for name, count in zip(names, counts, strict=True) if count < 2]
+    return [f"constant in the training split, so nothing is learnt from them: {', '.join(still)}"] if still else []
 
 
 def infinite(steps: Sequence[Step]) -> list[str]:
@@ -88,6 +101,38 @@ def labels(frame: pl.DataFrame, targets: Mapping[str, Sequence[str]]) -> list[st
                     f"tasks '{one}' and '{other}' have no labelled row in common: they can share features, "
                     "but how they go together in one row cannot be seen"
                 )
+    return found
+
+
+def alike(frame: pl.DataFrame, inputs: Sequence[str], targets: Mapping[str, Sequence[str]]) -> list[str]:
+    """Columns of words in which labels differ only by letters' case, inner blanks or a dot at the end.
+
+    >>> alike(pl.DataFrame({"y": ["Yes", "yes", "no", "no."]}), [], {"task": ["y"]})[0][:59]
+    "column 'y' has labels that differ only by case, blanks or a"
+    """
+    found = []
+    for name in dict.fromkeys([*inputs, *(column for columns in targets.values() for column in columns)]):
+        if frame.schema[name] != pl.String:
+            continue
+        words = frame[name].drop_nulls().unique().alias("word")
+        if len(words) > MANY_LABELS:
+            continue
+        plain = (
+            words.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_suffix(".").str.strip_chars().alias("plain")
+        )
+        twins = (
+            pl.DataFrame([words, plain])
+            .group_by("plain")
+            .agg(pl.col("word").sort())
+            .filter(pl.col("word").list.len() > 1)
+        )
+        if twins.height:
+            first = ", ".join(f"'{word}'" for word in twins.sort("plain")["word"][0])
+            found.append(
+                f"column '{name}' has labels that differ only by case, blanks or a dot at the end ({first}"
+                f"{f' and {twins.height - 1} more' if twins.height > 1 else ''}); they count as different labels: "
+                "write them alike if they are the same"
+            )
     return found
 
 

@@ -31,9 +31,10 @@ PLAIN = ReadSettings()
 Format = Literal["csv", "parquet", "jsonl", "arrow", "npz"]
 FORMATS: dict[str, Format] = {
     ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".txt": "csv", ".data": "csv",
-    ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
     ".arrow": "arrow", ".ipc": "arrow", ".feather": "arrow", ".npz": "npz",
 }  # fmt: skip
+_SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 _MAGIC: dict[bytes, Format] = {b"PAR1": "parquet", b"ARROW1": "arrow", b"PK\x03\x04": "npz"}
 
 
@@ -162,6 +163,10 @@ def read_file(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[st
             start = file.read(8)
         ending = next((one for one in reversed(path.suffixes) if one != ".gz"), ".csv").lower()
         form = next((known for mark, known in _MAGIC.items() if start.startswith(mark)), FORMATS.get(ending, "csv"))
+    if settings.format is None and path.suffix.lower() in _SHEETS:
+        raise DataError(
+            f"'{path}' is a spreadsheet, which is not read; save it as csv, one header line and one row a line"
+        )
     if form == "csv":
         return read_delimited(path, settings)
     data = unpacked(path)
@@ -171,7 +176,9 @@ def read_file(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[st
         if form == "arrow":
             return pl.read_ipc(data), []
         if form == "jsonl":
-            return pl.read_ndjson(data, infer_schema_length=None), []
+            rows = data.lstrip()
+            read = pl.read_json if rows.startswith(b"[") else pl.read_ndjson
+            return read(rows, infer_schema_length=None), []
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return from_columns({name: arrays[name] for name in arrays.files}), []
     except DataError as error:
