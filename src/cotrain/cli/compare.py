@@ -31,13 +31,21 @@ def compare(
     from cotrain.cli.verdict import print_verdict
     from cotrain.recipe.compare import compare as compare_config
     from cotrain.recipe.config import load_config
+    from cotrain.recipe.folder import newest_folder
 
     settings = load_config(config)
     if seeds is not None:
         settings = dataclasses.replace(
             settings, compare=dataclasses.replace(settings.compare, seeds=tuple(range(seeds)))
         )
-    where = compare_config(settings, folder=folder, progress=say, resume=resume)
+    try:
+        where = compare_config(settings, folder=folder, progress=say, resume=resume)
+    except KeyboardInterrupt:
+        kept = newest_folder(f"{settings.name}-compare", folder)
+        say(f"\nstopped; every training that was finished is kept in {kept}")
+        options = "".join((f" --seeds {seeds}" if seeds else "", f" --folder {folder}" if folder else ""))
+        say(f"go on with: cotrain compare {config}{options} --resume")
+        raise typer.Exit(130) from None
     print_verdict(json.loads((Path(where) / "compare.json").read_text(encoding="utf-8")))
     typer.echo(str(where))
     note(f"next: cotrain report {where}")

@@ -22,7 +22,8 @@ def evaluate(
     splits = ("train", "valid", "test")
     if split not in splits:
         raise ConfigError("--split: " + unknown("split", split, splits))
-    scores = load(run).evaluate(split)
+    trained = load(run)
+    scores = trained.evaluate(split)
     if as_json:
         plain = {
             task: {name: None if value != value else value for name, value in each.items()}
@@ -32,4 +33,4 @@ def evaluate(
         return
     from cotrain.cli.scores import print_split
 
-    print_split(split, scores, {})
+    print_split(split, scores, trained.metrics.get("constant") or {} if split == "test" else {})

@@ -72,10 +72,13 @@ def answered(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        from cotrain.core.errors import CotrainError
+        from cotrain.core.errors import CotrainError, TrainingError
 
         try:
             return command(*args, **kwargs)
+        except TrainingError as error:
+            failure(error)
+            raise typer.Exit(1) from None
         except CotrainError as error:
             failure(error)
             raise typer.Exit(2) from None

@@ -9,6 +9,9 @@ import typer
 
 from cotrain.cli.tables import print_table
 
+SHOWN = 60
+"""So many rows of a table are printed; the rest is counted."""
+
 
 def print_plan(plan: Mapping[str, Any]) -> None:
     """Every part of a plan: a list of mappings as a table, a mapping as lines, a value as one line."""
@@ -20,7 +23,10 @@ def print_plan(plan: Mapping[str, Any]) -> None:
                 for index, key in enumerate(columns)
                 if isinstance(part[0][key], int | float) and not isinstance(part[0][key], bool)
             ]
-            print_table(name, columns, [[worded(each.get(key)) for key in columns] for each in part], numbers=numbers)
+            rows = [[worded(each.get(key)) for key in columns] for each in part[:SHOWN]]
+            print_table(name, columns, rows, numbers=numbers)
+            if len(part) > SHOWN:
+                typer.echo(f"... and {len(part) - SHOWN} more {name}")
         elif isinstance(part, Mapping):
             typer.echo(f"{name}")
             for key, value in part.items():
