@@ -6,11 +6,14 @@ import torch
 
 from cotrain.balance.engine import Engine
 from cotrain.balance.nash_mtl import NashMTL
+from cotrain.balance.protocol import Balancer
 from cotrain.balance.sum import Sum
 from cotrain.encoders.mlp import MLP
 from cotrain.model.compose import Model
 from cotrain.tasks.regression import Regression
 from cotrain.training.diagnose import Diagnosis
+from cotrain.training.feed import Feed
+from cotrain.training.history import History
 from cotrain.training.loop import Trainer
 
 
@@ -19,10 +22,10 @@ def rows() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     return x, {"up": x[:, 0], "down": -x[:, 0], "side": x[:, 1]}
 
 
-def history(diagnose, **settings):  # type: ignore[no-untyped-def]
+def history(diagnose: int | str | None, balancer: Balancer | None = None) -> tuple[History, Model]:
     model = Model(encoder=MLP(widths=[8], dropout=0.2), tasks=[Regression(name) for name in ("up", "down", "side")])
     train = {"epochs": 3, "batch_size": 16, "early_stopping": None, "diagnose": diagnose}
-    trainer = Trainer(model, train=train, seed=1, **settings)
+    trainer = Trainer(model, balancer=balancer, train=train, seed=1)
     return trainer.fit(rows()), model
 
 
@@ -45,8 +48,6 @@ def test_every_pair_is_in_the_log_once_and_affinity_in_both_directions() -> None
 def test_affinity_is_the_share_of_the_loss_a_small_step_takes_away() -> None:
     model = Model(encoder=MLP(widths=[8], dropout=0.0), tasks=[Regression("up"), Regression("side")])
     x, y = rows()
-    from cotrain.training.feed import Feed
-
     step = Feed((x, {name: y[name] for name in ("up", "side")}), tasks=("up", "side"), size=64, shuffle=False).peek(1)[
         0
     ]
@@ -56,13 +57,13 @@ def test_affinity_is_the_share_of_the_loss_a_small_step_takes_away() -> None:
     look = Diagnosis(Engine(model.parts, Sum()), 1, 2).look(losses)
     assert look is not None
     affinity = lr * look.gramian / look.losses
-    before = float(losses["side"])
+    before = losses["side"].item()
     shared = model.shared_parameters()
     gradients = torch.autograd.grad(losses["up"], shared)
     with torch.no_grad():
         for parameter, gradient in zip(shared, gradients, strict=True):
             parameter -= lr * gradient
-    taken = 1 - float(model.losses(step)["side"]) / before
+    taken = 1 - model.losses(step)["side"].item() / before
     assert abs(taken - float(affinity[0, 1])) < 0.05 * abs(float(affinity[0, 1])) + 1e-6
 
 

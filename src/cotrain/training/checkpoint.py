@@ -96,7 +96,7 @@ class Checkpoints:
         """
         if self.folder is not None:
             for leftover in self.folder.glob(".*.tmp"):
-                leftover.unlink()
+                leftover.unlink(missing_ok=True)
         last: RunError | None = None
         for path in self.found():
             try:

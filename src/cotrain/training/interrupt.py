@@ -22,10 +22,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """Inside the block, `asked` turns True at the first Ctrl-C; a second one interrupts at once. Only the main thread can do this."""
+    """Inside the block, `asked` turns True at the first Ctrl-C; a second one interrupts at once. Only the main thread can do this.
 
-    def __init__(self) -> None:
-        self.asked = False
+    listen: False leaves Ctrl-C as it is (several processes could not all stop at the same step).
+    """
+
+    def __init__(self, *, listen: bool = True) -> None:
+        self.asked, self.listen = False, listen
         self._before: Any = None
 
     def __enter__(self) -> Interruption:

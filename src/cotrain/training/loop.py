@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 
 from cotrain.balance.engine import Engine
@@ -36,7 +37,8 @@ class Trainer:
     model: built, or built from the first batch it meets. balancer: a method (the first of the gallery, the plain sum, without one); or engine: one ready to use.
     train: settings, or the mapping of their keys. folder: where log.jsonl and checkpoint/ are written; nothing is without it.
     seed: of initial values (of a model not yet built), dropout and shuffling. watcher: is told of progress. fabric: a Fabric of your
-    own, launched already (its device and precision then win over those of `train`).
+    own, launched already (its device and precision then win over those of `train`). With several processes each calls `fit` with its
+    own part of the rows, as many batches as the others, and the same validation rows; the first writes the folder.
 
     >>> import torch
     >>> from cotrain.encoders import MLP
@@ -64,7 +66,9 @@ class Trainer:
         if balancer is not None and engine is not None:
             raise ConfigError("a trainer takes balancer= or engine=, got both; give the balancer to the engine")
         self.model, self.settings = model, settings_from(train)
-        self.engine = engine or Engine(balancer=balancer or next(iter(BALANCERS.values()))())
+        self.engine = engine or Engine(
+            balancer=balancer or next(iter(BALANCERS.values()))(), tasks=list(model.tasks), network=model
+        )
         self.folder = None if folder is None else Path(folder)
         self.seed, self.watcher = seed, watcher or Silent()
         self.place = Place(self.settings, fabric)
@@ -86,7 +90,7 @@ class Trainer:
         seen = None if valid is None else Feed(valid, tasks=names, seed=self.seed, size=size, shuffle=False)
         if seen is not None:
             seen.once_more(train.epochs)
-        with untouched(), Interruption() as interruption:
+        with untouched(), Interruption(listen=self.place.processes == 1) as interruption:
             session = Session(
                 self.model, self.engine, self.place, train, feed, seen,
                 folder=self.folder, seed=self.seed, resume=resume, baseline=baseline,
@@ -157,7 +161,7 @@ def end_epoch(session: Session) -> dict[str, Any]:
         "lr": session.schedule.lr,
     }
     record |= {**tally.record(), **found, "usage": usage}
-    history.rows += tally.rows
+    history.rows += int(session.place.summed({"rows": torch.tensor(tally.rows)})["rows"])
     history.skipped += tally.skipped
     history.records.append(record)
     session.tally = Tally()
@@ -175,6 +179,7 @@ def validate(session: Session) -> dict[str, Any]:
     if not history.constant:
         history.constant = session.baseline.scores(model.tasks, gathered)
     score = watched_score(session.settings.monitor, model.tasks, reached, history.constant, losses)
+    score = session.place.first(score)
     if session.stopping.update(score, session.at.epoch, session.at.total):
         session.best = copied(model.state_dict())
     session.schedule.watched(score)

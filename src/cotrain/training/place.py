@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import chain
+from typing import TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import DoublePrecision, MixedPrecision, Precision
 from torch import Tensor, nn
 
+from cotrain.balance.processes import sum_over_processes
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Batch, Field
 from cotrain.training.settings import TrainSettings
+
+Value = TypeVar("Value")
 
 
 class Place:
@@ -56,6 +61,35 @@ class Place:
         if self.scaler is None:
             return losses
         return {task: self.scaler.scale(loss) for task, loss in losses.items()}
+
+    def summed(self, counts: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Label counts over all processes."""
+        if self.processes == 1:
+            return counts
+        total = sum_over_processes(torch.stack(list(counts.values())).to(self.device)).cpu()
+        return dict(zip(counts, total.unbind(), strict=True))
+
+    def first(self, value: Value) -> Value:
+        """The first process's value, on all: for decisions that all must take alike."""
+        return value if self.processes == 1 else self.fabric.broadcast(value)
+
+    def alike_(self, model: nn.Module) -> None:
+        """Give every process the first one's parameters and buffers."""
+        if self.processes > 1:
+            for tensor in chain(model.parameters(), model.buffers()):
+                torch.distributed.broadcast(tensor.data, src=0)
+
+    def gathered(self, state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """The tensors of every process, by rank; shapes must agree."""
+        if self.processes == 1:
+            return [state]
+        held: list[dict[str, Tensor]] = [{} for _ in range(self.processes)]
+        for name, tensor in state.items():
+            parts = [torch.empty_like(tensor, device=self.device) for _ in range(self.processes)]
+            torch.distributed.all_gather(parts, tensor.to(self.device))
+            for one, part in zip(held, parts, strict=True):
+                one[name] = part.cpu()
+        return held
 
     @property
     def loss_scale(self) -> float:

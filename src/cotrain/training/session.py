@@ -10,7 +10,7 @@ from typing import Any
 
 from cotrain.balance.engine import Engine
 from cotrain.core.errors import RunError
-from cotrain.core.randomness import layer_state, restore_layer_state, seed_layers
+from cotrain.core.randomness import derive, layer_state, restore_layer_state, seed_layers
 from cotrain.model.compose import Model
 from cotrain.training.baseline import Baseline, constants, first_losses
 from cotrain.training.checkpoint import Checkpoints, same_settings
@@ -63,7 +63,7 @@ class Session:
     ) -> None:
         self.model, self.engine, self.place, self.settings = model, engine, place, settings
         self.feed, self.valid, self.folder, self.seed = feed, valid, folder, seed
-        self.checkpoints, self.log = Checkpoints(folder), Log(folder)
+        self.checkpoints, self.log = Checkpoints(folder), Log(folder if place.rank == 0 else None)
         if self.checkpoints.found() and not resume:
             raise RunError(
                 f"folder {folder} holds a training already; resume it (resume=True), or choose another folder"
@@ -79,11 +79,14 @@ class Session:
         if kept is not None:
             self.baseline = Baseline.from_state(kept[0]["baseline"])
         else:
-            self.baseline = self._measured() if baseline is None else baseline
+            self.baseline = place.first(self._measured()) if baseline is None else baseline
             if settings.loss_scale == "constant":
                 model.set_scales(self.baseline.scales())
         place.take(model)
+        place.alike_(model)
         model.train()
+        if place.rank > 0:
+            seed_layers(derive(seed, "rank", place.rank))
         self.optimizer = NamedOptimizer(model, settings.optimizer)
         self.schedule = Schedule(settings.schedule, self.optimizer.optimizer, self.steps_in_all)
         self.step = Step(
@@ -146,20 +149,25 @@ class Session:
 
     @property
     def out_of_time(self) -> bool:
+        """Whether the time limit has passed; several processes look at the end of an epoch only, and all believe the first."""
         limit = self.settings.time_limit
-        return limit is not None and self.history.seconds + time.monotonic() - self.clock >= limit
+        if limit is None or (self.place.processes > 1 and self.at.step):
+            return False
+        return self.place.first(self.history.seconds + time.monotonic() - self.clock >= limit)
 
     # --------------------------------------------------------------------------------------------------------------- checkpoints
 
     def save_if_due(self, *, epoch_ended: bool = False) -> None:
-        """Write a checkpoint if its settings say so."""
+        """Write a checkpoint if its settings say so; with several processes at the end of an epoch only, since all must take part."""
         if self.folder is None:
+            return
+        if self.place.processes > 1 and not epoch_ended:
             return
         when, passed = self.settings.checkpoint, time.monotonic() - self.saved_at
         due = epoch_ended and when.each_epoch and passed >= when.least_seconds
         due |= when.every_steps is not None and self.at.total % when.every_steps == 0
         due |= when.every_seconds is not None and passed >= when.every_seconds
-        if due:
+        if self.place.first(due):
             self.save()
 
     def save(self) -> None:
@@ -168,7 +176,10 @@ class Session:
         if self.folder is None:
             return
         state = {name: part.state_dict() for name, part in self._parts().items()}
-        state |= {"at": asdict(self.at), "layers": layer_state(), "baseline": self.baseline.state_dict()}
+        layers = self.place.gathered(layer_state())
+        if self.place.rank > 0:
+            return
+        state |= {"at": asdict(self.at), "layers": layers, "baseline": self.baseline.state_dict()}
         state |= {"settings": asdict(self.settings), "seed": self.seed}
         state["scaler"] = None if self.place.scaler is None else self.place.scaler.state_dict()
         self.checkpoints.save(self.at.total, state, self.best, self.stopping.best_step)
@@ -203,4 +214,4 @@ class Session:
         self.at, self.best = Position(**state["at"]), best
         if self.history.stopped == "epochs" and self.at.epoch < self.settings.epochs:
             self.history.stopped = None
-        restore_layer_state(state["layers"])
+        restore_layer_state(state["layers"][self.place.rank])

@@ -1,7 +1,8 @@
 """One step: label counts, losses, the balanced backward pass, a look whether all is finite, clipping, the optimiser.
 
 A step is made of micro-batches, each a list of Batches (one a source). Label counts are summed over all of them first, so that
-L_k = all sums / all counts, and a step in parts equals the step on the joined batch.
+L_k = all sums / all counts, and a step in parts equals the step on the joined batch; over processes likewise, where each has its own
+part of the rows and the engine adds up the gradients.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Sequence
 from itertools import chain
 
 import torch
-from torch import Tensor
 
 from cotrain.balance.engine import Engine
 from cotrain.balance.report import Measurement, Report
@@ -54,7 +54,7 @@ class Step:
         window = [[self.place.ready(batch) for batch in batches] for batches in window]
         tally.steps += 1
         tally.rows += sum(len(batch) for batches in window for batch in batches)
-        losses, reports, looks = self._backward(window)
+        reports, looks = self._backward(window)
         gradients = self.optimizer.gradients()
         if self.place.scaler is not None and gradients:
             self.place.scaler.unscale_(self.optimizer.optimizer)
@@ -64,7 +64,7 @@ class Step:
         elif gradients:
             shorten_(gradients, norm, self.clip)
             self._update()
-            tally.add_losses(losses)
+            tally.add_losses(reports)
             for report in reports:
                 tally.add_report(report, self.optimizer.lr)
             for look in looks:
@@ -72,27 +72,24 @@ class Step:
             self.in_a_row = 0
         self.optimizer.clear()
 
-    def _backward(self, window: Window) -> tuple[dict[str, Tensor], list[Report], list[Measurement]]:
-        """The gradient of all micro-batches in `.grad`; the step's losses, the engine's reports, and looks at the gradients."""
+    def _backward(self, window: Window) -> tuple[list[Report], list[Measurement]]:
+        """The gradient of all micro-batches in `.grad`; the engine's reports, and looks at the gradients."""
         counts = None
-        if len(window) > 1:
-            counts = self.model.counts(list(chain.from_iterable(window)))
-        losses: dict[str, Tensor] = {}
+        if len(window) > 1 or self.place.processes > 1:
+            counts = self.place.summed(self.model.counts(list(chain.from_iterable(window))))
         reports: list[Report] = []
         looks: list[Measurement] = []
         for batches in window:
             with self.place.autocast():
-                parts = self.model.losses(batches, counts)
+                losses = self.model.losses(batches, counts)
                 penalty = self.model.penalty()
             if penalty is not None:
-                penalty = self.place.scaled({"penalty": penalty / len(window)})["penalty"]
-            for task, part in parts.items():
-                losses[task] = losses[task] + part.detach() if task in losses else part.detach()
-            if (look := self.diagnosis.look(parts)) is not None:
+                penalty = self.place.scaled({"penalty": penalty / (len(window) * self.place.processes)})["penalty"]
+            if (look := self.diagnosis.look(losses)) is not None:
                 looks.append(look)
-            scaled = self.place.scaled(parts)
+            scaled = self.place.scaled(losses)
             reports.append(self.engine.backward(scaled, penalty=penalty, loss_scale=self.place.loss_scale))
-        return losses, reports, looks
+        return reports, looks
 
     def _update(self) -> None:
         scaler = self.place.scaler

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -50,9 +50,16 @@ class Tally:
         self.held = {kind: _Sums() for kind in self.KINDS}
         self.skipped = self.rows = self.steps = 0
 
-    def add_losses(self, losses: Mapping[str, Tensor]) -> None:
-        """Count the losses of one step."""
-        self.held["losses"].add(tuple(losses), torch.stack(tuple(losses.values())))
+    def add_losses(self, reports: Sequence[Report]) -> None:
+        """Count the losses of one step: over its micro-batches (and processes) they add up."""
+        if len(reports) == 1:
+            self.held["losses"].add(reports[0].tasks, reports[0].losses)
+            return
+        total: dict[str, Tensor] = {}
+        for report in reports:
+            for task, loss in zip(report.tasks, report.losses, strict=True):
+                total[task] = total[task] + loss if task in total else loss
+        self.held["losses"].add(tuple(total), torch.stack(tuple(total.values())))
 
     def add_report(self, report: Report, lr: float) -> None:
         """Count what the engine did with them, at this learning rate."""
