@@ -105,7 +105,7 @@ class _Walk:
                 self.found(keys, "expected a word as a key, got a list or a mapping; a text in brackets needs quotes")
                 continue
             key = str(key_node.value)
-            if key == "<<":
+            if key == "<<" and key_node.style is None:
                 merged += value_node.value if isinstance(value_node, SequenceNode) else [value_node]
                 continue
             here, place = (*keys, key), _place(key_node)
@@ -129,7 +129,7 @@ class _Walk:
             return
         for key_node, value_node in source.value:
             key = str(key_node.value)
-            if key == "<<":
+            if key == "<<" and key_node.style is None:
                 self.merge(value_node, keys, values)
             elif key not in values:
                 self.keys[(*keys, key)] = _place(key_node)
