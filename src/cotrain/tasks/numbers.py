@@ -57,7 +57,7 @@ class NumberCodec:
         return replace(self, mean=tuple(means), scale=tuple(scales))
 
     def encode(self, frame: pl.DataFrame) -> Field:
-        """Standardised values [B, C]. Raises DataError for words and infinite cells, naming column and row."""
+        """Standardised values [B, C]. Raises DataError for words and infinite cells, naming the column."""
         numbers = self._numbers(frame)
         missing = np.isnan(numbers)
         if self.mean:
