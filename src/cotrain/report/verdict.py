@@ -124,7 +124,7 @@ def _compared(comparison: Comparison) -> Verdict:
         known = [gain for gain in gains if gain.gain is not None]
         values = [gain.gain for gain in known if gain.gain is not None]
         if values:
-            figures.append(Figure("Mean gain", percent(sum(values) / len(values)), "less error than single-task"))
+            figures.append(Figure("Mean gain", percent(sum(values) / len(values)), "over single-task"))
         if main.name in comparison.delta_m:
             delta = comparison.delta_m[main.name]
             figures.append(Figure("Δm", percent(delta.value), f"{interval(delta.low, delta.high)} over seeds"))

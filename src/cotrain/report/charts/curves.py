@@ -166,10 +166,10 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def _log_if_wide(y: dict[str, Any], values: Sequence[float], *, factor: float = 60.0) -> None:
+def _log_if_wide(y: dict[str, Any], values: Sequence[float], *, factor: float = 20.0) -> None:
     positive = [value for value in values if value > 0]
     if len(positive) == len(values) and positive and max(positive) > factor * min(positive):
-        y.update(type="log", dtick=1, exponentformat="power")
+        y.update(type="log", dtick="D2" if max(positive) < 1000 * min(positive) else 1, tickformat="~g")
 
 
 def _level(shape: dict[str, Any], value: float, words: str, *, log: bool) -> None:

@@ -17,6 +17,7 @@
     const palette = getComputedStyle(root);
     const figure = painted(figures[plot.dataset.figure], "", palette);
     figure.layout.font.family = getComputedStyle(document.body).fontFamily;
+    if (plot.clientWidth) figure.layout.width = plot.clientWidth;
     return Plotly.react(plot, figure.data, figure.layout, { displayModeBar: false, responsive: true, showTips: false }).then(() => {
       plot.dataset.drawn = "true";
     });
