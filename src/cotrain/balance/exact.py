@@ -16,30 +16,26 @@ from cotrain.balance.scope import Scope
 from cotrain.balance.units import Rows, Unit, stacked
 from cotrain.balance.walk import Walk, leaf_tensor, refuse_what_cannot_be_exact
 
-BATCHED: dict[str, tuple[str, ...]] = {
-    "AddmmBackward0": ("_raw_saved_mat1", "_raw_saved_mat2"),
-    "MmBackward0": ("_raw_saved_self", "_raw_saved_mat2"),
-    "BmmBackward0": ("_raw_saved_self", "_raw_saved_mat2"),
-    "BaddbmmBackward0": ("_raw_saved_batch1", "_raw_saved_batch2"),
-    "ReluBackward0": ("_raw_saved_result",),
-    "LeakyReluBackward0": ("_raw_saved_self",),
-    "GeluBackward0": ("_raw_saved_self",),
-    "SiluBackward0": ("_raw_saved_self",),
-    "TanhBackward0": ("_raw_saved_result",),
-    "SigmoidBackward0": ("_raw_saved_result",),
-    "MulBackward0": ("_raw_saved_self", "_raw_saved_other"),
-    "DivBackward0": ("_raw_saved_self", "_raw_saved_other"),
-    **dict.fromkeys(
-        ("AddBackward0", "SubBackward0", "CatBackward0", "StackBackward0", "SumBackward1", "ExpandBackward0"), ()
-    ),
-    **dict.fromkeys(
-        ("TBackward0", "TransposeBackward0", "PermuteBackward0", "ViewBackward0", "UnsafeViewBackward0"), ()
-    ),
-    **dict.fromkeys(("ReshapeAliasBackward0", "UnsqueezeBackward0", "SqueezeBackward1", "CloneBackward0"), ()),
-    "torch::autograd::AccumulateGrad": (),
+BATCHED: dict[str, str] = {
+    "AddmmBackward0": "_raw_saved_mat1",
+    "MmBackward0": "_raw_saved_self",
+    "BmmBackward0": "_raw_saved_self",
+    "BaddbmmBackward0": "_raw_saved_batch1",
+    "ReluBackward0": "_raw_saved_result",
+    "LeakyReluBackward0": "_raw_saved_self",
+    "GeluBackward0": "_raw_saved_self",
+    "SiluBackward0": "_raw_saved_self",
+    "TanhBackward0": "_raw_saved_result",
+    "SigmoidBackward0": "_raw_saved_result",
+    "MulBackward0": "_raw_saved_self",
+    "DivBackward0": "_raw_saved_self",
+    **dict.fromkeys(("AddBackward0", "SubBackward0", "CatBackward0", "StackBackward0", "SumBackward1"), ""),
+    **dict.fromkeys(("TBackward0", "TransposeBackward0", "PermuteBackward0", "ViewBackward0", "ExpandBackward0"), ""),
+    **dict.fromkeys(("UnsafeViewBackward0", "ReshapeAliasBackward0", "UnsqueezeBackward0", "SqueezeBackward1"), ""),
+    **dict.fromkeys(("CloneBackward0", "AccumulateGrad"), ""),
 }
-"""Operations that several passes cross together faster than one by one (measured by benchmarks/balance_step.py on a CPU), with
-the tensors each saved."""
+"""Operations that several passes cross together faster than one by one (measured by benchmarks/balance_step.py on a CPU), with a
+tensor that each saved: one with a hook means that all around it were packed away."""
 BATCHED_ROWS = 512
 """Largest number of rows at which passes of such a network travel together."""
 
@@ -172,10 +168,11 @@ class Exact:
         parameters: list[Tensor] = []
         gradients: list[Tensor] = []
         mixed: dict[tuple[int, int], Tensor] = {}
+        several = len({id(factors) for factors in by_layer}) > 1
         with torch.no_grad():
             for unit in units:
-                kind = unit.layer if unit.shared else -1
-                factors = by_layer[kind] if unit.shared else others
+                kind = (unit.layer if several else 0) if unit.shared else -1
+                factors = by_layer[unit.layer] if unit.shared else others
 
                 def mix(edge: int, kind: int = kind, factors: list[float] = factors) -> Tensor:
                     if (edge, kind) not in mixed:
@@ -215,10 +212,10 @@ def batch_size(found: Walk, tasks: int, chunk: int | None) -> int:
     if chunk == 1 or tasks == 1:
         return 1
     for node in found.common:
-        saved = BATCHED.get(node.name())
-        if saved is None or any(getattr(node, name).unpack_hook is not None for name in saved):
+        name = type(node).__name__
+        saved = BATCHED.get(name)
+        if saved is None or (saved and getattr(node, saved).unpack_hook is not None):
             return 1
-        shape = node._input_metadata[0].shape
-        if len(shape) > 1 and shape[0] > BATCHED_ROWS and found.children[node]:
+        if name in ("AddmmBackward0", "MmBackward0") and node._input_metadata[0].shape[0] > BATCHED_ROWS:
             return 1
     return tasks if chunk is None else min(chunk, tasks)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 Length = Literal["norm", "paper"]
@@ -17,14 +17,16 @@ def lengthened(weights: Tensor, gramian: Tensor, layer_gramians: Tensor | None) 
     (|w_k g_k|^2 = sum_l w_lk^2 |g_lk|^2). Weights or gradients that are all zero stay as they are: the step vanishes at a
     stationary point.
 
+    >>> import torch
     >>> lengthened(torch.tensor([0.5, 0.5]), torch.diag(torch.tensor([4.0, 16.0])), None)
     tensor([1., 1.])
     """
-    norms = gramian.diagonal().clamp_min(0).sqrt()
+    squares = [max(value, 0.0) for value in gramian.diagonal().tolist()]
+    whole = sum(math.sqrt(value) for value in squares)
     if weights.dim() == 2 and layer_gramians is not None:
         by_layer = layer_gramians.diagonal(dim1=-2, dim2=-1).clamp_min(0)
-        weighted = (weights.square() * by_layer).sum(0).sqrt().sum()
+        weighted = float((weights.square() * by_layer).sum(0).sqrt().sum())
     else:
-        weighted = (weights.abs() * norms).sum()
-    factor = torch.where(weighted > 0, norms.sum() / weighted.clamp_min(torch.finfo(weights.dtype).tiny), 1.0)
-    return weights * torch.where(factor.isfinite(), factor, torch.ones_like(factor))
+        weighted = sum(abs(weight) * math.sqrt(value) for weight, value in zip(weights.tolist(), squares, strict=True))
+    factor = whole / weighted if weighted > 0 else 1.0
+    return weights * factor if math.isfinite(factor) else weights

@@ -60,7 +60,7 @@ def plan_of(found: Walk, tasks: int, scope: Scope, *, ghosts: bool, folds: bool)
     for leaf in rest:
         uses, tensor = found.uses[leaf], leaf_tensor(leaf)
         if leaf not in touched and uses and all(_is_bias(use, tensor, kinds) for use in uses):
-            by_nodes.setdefault(tuple(sorted((use.node for use in uses), key=id)), leaf)
+            by_nodes.setdefault(_key([use.node for use in uses]), leaf)
             lone.append(leaf)
             continue
         explicit = Explicit(leaf, edge_of(leaf), scope.holds(tensor))
@@ -70,7 +70,7 @@ def plan_of(found: Walk, tasks: int, scope: Scope, *, ghosts: bool, folds: bool)
             plan.fallbacks.append((tensor, strange[0]))
     for leaf, products in weights:
         shared = scope.holds(leaf_tensor(leaf))
-        bias = by_nodes.get(tuple(sorted((product.use.node for product in products), key=id)))
+        bias = by_nodes.get(_key([product.use.node for product in products]))
         if bias is not None and (not folds or bias not in lone or scope.holds(leaf_tensor(bias)) != shared):
             bias = None
         if bias is not None:
@@ -104,10 +104,15 @@ def _ghost_products(leaf: Node, uses: list[Use], touched: set[Node], tasks: int)
             return None
         if not _same_chain(other.use.chain, first.use.chain):
             return None
-    if len({product.use.node for product in products}) < len(products):
+    if len(products) > 1 and len({product.use.node for product in products}) < len(products):
         return None
     rows = sum(product.rows for product in products)
     return products if ghost_is_cheaper(tasks, rows, first.inputs, first.outputs) else None
+
+
+def _key(nodes: list[Node]) -> tuple[Node, ...]:
+    """The same nodes in any order have the same key."""
+    return (nodes[0],) if len(nodes) == 1 else tuple(sorted(nodes, key=id))
 
 
 def _same_chain(left: tuple[Node, ...], right: tuple[Node, ...]) -> bool:
@@ -127,7 +132,11 @@ def _is_bias(use: Use, bias: Tensor, kinds: dict[Node, str]) -> bool:
     shape = tuple(use.node._input_metadata[0].shape)
     if kind == "conv":
         return use.argument == 2
-    if use.argument != 0 or use.node.name() not in ("AddmmBackward0", "BaddbmmBackward0") or use.node._saved_beta != 1:
+    if (
+        use.argument != 0
+        or type(use.node).__name__ not in ("AddmmBackward0", "BaddbmmBackward0")
+        or use.node._saved_beta != 1
+    ):
         return False
     return tuple(bias.shape) == (shape[1:] if kind == "mm" else (shape[0], 1, shape[2]))
 

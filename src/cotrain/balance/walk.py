@@ -120,7 +120,8 @@ def _sort(found: Walk) -> None:
                     found.crossings.append(Crossing(node, argument, mine, child, number))
             continue
         found.common.append(node)
-        below_common.update(child for child, _ in below)
+        for child, _ in below:
+            below_common.add(child)
         if not below:
             found.uses.setdefault(node, [])
             continue
@@ -182,7 +183,7 @@ def leaf_tensor(node: Node) -> Tensor:
 def refuse_what_cannot_be_exact(found: Walk) -> None:
     """Raise UnsupportedError, with the reason, where repeated passes through the common part would be wrong or impossible."""
     for node in found.common:
-        name = node.name()
+        name = type(node).__name__
         if name == "CheckpointFunctionBackward":
             raise UnsupportedError(
                 "expected a graph that can be passed more than once; got reentrant checkpointing in the shared part, which only "
