@@ -391,12 +391,3 @@ def test_slips_after_training_are_answered(
     Path("other.yaml").write_text(CONFIG.replace("{name: mmoe, experts: 2}", "hard"))
     result = ask(*arguments)
     assert said(result, Mistake("slip", says=says)) == [], result.output
-
-
-def test_new_columns_are_ignored_and_said(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(trained)
-    pl.read_csv("census.csv").with_columns(pl.lit("x").alias("surprise")).write_csv("wide.csv")
-    result = ask("predict", "runs/census", "wide.csv", "-o", "out.jsonl")
-    assert result.exit_code == 0, result.output
-    assert "surprise" in words(result)
-    assert pl.read_ndjson("out.jsonl").height == 120

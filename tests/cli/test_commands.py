@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -157,3 +158,26 @@ def test_help_takes_less_than_a_breath_of_cpu() -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(spent) <= 0.4
+
+
+def test_new_columns_are_ignored_and_said() -> None:
+    pl.read_csv("trees.csv").with_columns(pl.lit("x").alias("surprise")).write_csv("wide.csv")
+    result = ask("predict", "runs/trees", "wide.csv", "-o", "wide.jsonl")
+    assert result.exit_code == 0, result.output
+    assert "surprise" in result.stderr
+    assert "surprise" not in result.stdout
+
+
+def test_a_threshold_moves_the_answers_of_a_yes_no_task() -> None:
+    def yes(threshold: str) -> int:
+        result = ask("predict", "runs/trees", "trees.csv", "--threshold", threshold)
+        assert result.exit_code == 0, result.output
+        return pl.read_csv(io.StringIO(result.stdout))["kind"].value_counts(sort=True)["count"][0]
+
+    assert yes("kind=0.99999") == yes("kind=0.00001") == 200
+    wrong = ask("predict", "runs/trees", "trees.csv", "--threshold", "kind:0.5")
+    assert wrong.exit_code == 2
+    assert "TASK=NUMBER" in wrong.output
+    nobody = ask("predict", "runs/trees", "trees.csv", "--threshold", "knid=0.5")
+    assert nobody.exit_code == 2
+    assert "did you mean 'kind'?" in nobody.output

@@ -51,7 +51,13 @@ def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Pa
         f"target '{name}' is given twice; give it once" for name in sorted({n for n in targets if targets.count(n) > 1})
     ]
     if problems:
-        raise ConfigError("; ".join(problems))
+        nameless = frame.columns == [f"column_{number}" for number in range(1, frame.width + 1)]
+        hint = (
+            "; the file has no line of names: put one first, or write the config by hand with data.columns"
+            if nameless
+            else ""
+        )
+        raise ConfigError("; ".join(problems) + hint)
     columns = infer(frame)
     kinds = {name: _task_kind(columns[name]) for name in targets}
     refused = [_refusal(columns[name]) for name, kind in kinds.items() if kind is None]
