@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field
+from cotrain.core.naming import slot
 from cotrain.core.signals import Shape, Signal
 from cotrain.core.spec import InputSpec
 from cotrain.core.stacked import Stage
@@ -65,7 +66,7 @@ class MLPEncoder(nn.Module):
             raise ConfigError(f"encoder 'mlp' reads numbers and categories; input '{name}' is of kind '{kind}'")
         flat = sum(len(inputs[name].names) for name in self.numbers)
         self.tables = nn.ModuleDict(
-            {f"_{name}": CategoryTable(inputs[name].cardinalities, settings.embedding) for name in self.categories}
+            {slot(name): CategoryTable(inputs[name].cardinalities, settings.embedding) for name in self.categories}
         )
         flat += sum(len(inputs[name].cardinalities) * settings.embedding for name in self.categories)
         if flat == 0:
@@ -88,7 +89,7 @@ class MLPEncoder(nn.Module):
 
     def embed(self, fields: Mapping[str, Field]) -> Signal:
         parts: list[Tensor] = [self._column(fields[name].values) for name in self.numbers]
-        parts += [self.tables[f"_{name}"](fields[name].values) for name in self.categories]
+        parts += [self.tables[slot(name)](fields[name].values) for name in self.categories]
         flat = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         return Signal(flat if self.project is None else self.project(flat))
 
