@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cotrain.core.errors import ConfigError, DataError
 from cotrain.data.prepare import Prepared, prepare
@@ -226,3 +228,50 @@ def test_rows_come_out_the_same_in_any_order(people: pl.DataFrame, toys: Toys) -
     assert one.encoder == other.encoder
     for name, field in one.data.inputs.items():
         assert torch.equal(field.values[torch.from_numpy(order)], other.data.inputs[name].values)
+
+
+CELLS = st.fixed_dictionaries(
+    {
+        "x": st.one_of(st.none(), st.floats(-1e9, 1e9)),
+        "word": st.one_of(st.none(), st.sampled_from("abcd"), st.text("xyz", max_size=2)),
+        "y": st.one_of(st.none(), st.floats(-1e6, 1e6)),
+    }
+)
+TRAIN = st.lists(CELLS, min_size=12, max_size=20).filter(
+    lambda rows: len({row["x"] for row in rows}) > 2 and any(row["y"] is not None for row in rows)
+)
+OTHERS = st.lists(CELLS, min_size=2, max_size=10)
+
+
+@settings(
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+)
+@given(TRAIN, OTHERS, OTHERS, st.sampled_from(["standard", "robust", "quantile"]), st.integers(1, 3))
+def test_nothing_learnt_depends_on_rows_outside_training(
+    toys: Toys, train: list[Any], some: list[Any], others: list[Any], scaling: Any, rare: int
+) -> None:
+    made = []
+    for rest in (some, others):
+        part = ["train"] * len(train) + ["valid", *["test"] * (len(rest) - 1)]
+        schema = {"x": pl.Float64, "word": pl.String, "y": pl.Float64}
+        frame = pl.DataFrame(train + rest, schema=schema).with_columns(pl.Series("part", part))
+        made.append(
+            prepare(
+                read_table(frame),
+                targets=toys("y"),
+                kinds={"x": "number", "word": "category"},
+                split=SplitSettings("column", by="part"),
+                scaling=scaling,
+                rare=rare,
+            )
+        )
+    one, other = made
+    assert one.encoder == other.encoder
+    assert one.codecs == other.codecs
+    rows = torch.arange(len(train))
+    for group in ("inputs", "targets"):
+        for name, field in getattr(one.data, group).items():
+            assert torch.equal(field.values[rows], getattr(other.data, group)[name].values[rows])
+            assert torch.isfinite(field.values.double()).all()

@@ -320,3 +320,15 @@ def test_empty_last_cells_beside_quoted_ones_are_no_fault(tmp_path: Path) -> Non
     }
     with pytest.raises(DataError, match="line 3: 2 fields are expected, got 1"):
         read_table(write(tmp_path / "b.csv", 'a,b\n"x,y",\nz\nw,1\n'))
+
+
+def test_given_files_whose_columns_are_typed_differently_go_together(tmp_path: Path) -> None:
+    train, test = write(tmp_path / "a.csv", "x,y,z\n1,1,\n2,2,\n"), write(tmp_path / "b.csv", "x,y,z\nold,2.5,7\n")
+    frame = read_given({"train": train, "test": test}).frame
+    assert frame.to_dict(as_series=False) == {"x": ["1", "2", "old"], "y": [1.0, 2.0, 2.5], "z": [None, None, 7]}
+
+
+def test_a_table_partly_from_memory_has_no_digest(tmp_path: Path) -> None:
+    test = write(tmp_path / "b.csv", "x\n1\n")
+    assert read_given({"train": {"x": [1, 2]}, "test": test}).digest() is None
+    assert read_given({"train": test, "test": test}).digest() is not None

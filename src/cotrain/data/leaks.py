@@ -100,7 +100,7 @@ def given_away(one: View, target: View, random: np.random.Generator) -> str | No
             return _correlated(numbers, goal)
         return _explained(codes, goal)
     classes = np.unique(truth)
-    if len(classes) < 2 or target.many:
+    if len(classes) < 2 or len(classes) > len(truth) / 5:
         return None
     if numbers is not None and len(classes) == 2:
         area = auc(numbers, truth == classes[1])

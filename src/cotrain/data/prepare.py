@@ -74,7 +74,7 @@ def prepare(
     cache: Path | None = None,
     source: str = "main",
 ) -> Prepared:
-    """A table made ready for training: encoders and codecs are fitted on the training split only.
+    """A table made ready for training: encoders and codecs are fitted on the training split only, kinds are seen in all rows.
 
     targets: {task: unfitted codec}. inputs: columns, patterns (`*` for every column that is no target), `-name` to take one out.
     kinds: {column: kind} where the kind found is wrong. rare: labels seen fewer times share a code. weight: a column of row weights.

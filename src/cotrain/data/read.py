@@ -23,7 +23,7 @@ from cotrain.data.clean import Step, tidy
 from cotrain.data.delimited import read_delimited, unpacked
 from cotrain.data.frames import from_columns, from_memory
 from cotrain.data.settings import ReadSettings
-from cotrain.data.typed import typed
+from cotrain.data.typed import as_words, typed
 
 PLAIN = ReadSettings()
 """Everything is found out."""
@@ -59,8 +59,8 @@ class Table:
         return self.frame.height
 
     def digest(self) -> str | None:
-        """A fingerprint of the files' bytes and of how they were read, or None for a table from memory."""
-        if not self.files:
+        """A fingerprint of the files' bytes and of how they were read, or None for a table that is not all from files."""
+        if not self.files or sum(rows for _, rows in self.files) != len(self):
             return None
         digest = hashlib.blake2b(repr((self.reading, dict(self.parts))).encode(), digest_size=20)
         for path, rows in self.files:
@@ -215,7 +215,26 @@ def joined(frames: Sequence[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
         rest.append(frame.select(first.columns))
     if not rest:
         return first
-    return pl.concat([first, *rest], how="vertical_relaxed")
+    try:
+        return pl.concat(together([first, *rest]), how="vertical_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"the files' columns do not go together: {error}; write them in the same way") from error
+
+
+def together(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Frames whose columns can stand below each other: empty columns of no type, mixed ones as words."""
+    changes: list[list[pl.Series]] = [[] for _ in frames]
+    for name in frames[0].columns:
+        columns = [frame[name] for frame in frames]
+        held = [column for column in columns if column.null_count() < len(column)]
+        kinds = {column.dtype for column in held}
+        mixed = len(kinds) > 1 and not all(kind.is_numeric() for kind in kinds)
+        for column, changed in zip(columns, changes, strict=True):
+            if column.null_count() == len(column):
+                changed.append(pl.Series(name, [None] * len(column), dtype=pl.Null))
+            elif mixed and not column.dtype.is_nested():
+                changed.append(as_words(column))
+    return [frame.with_columns(changed) for frame, changed in zip(frames, changes, strict=True)]
 
 
 def tidied(frame: pl.DataFrame, settings: ReadSettings, comma_free: bool) -> tuple[pl.DataFrame, list[Step], list[str]]:
