@@ -50,8 +50,8 @@ def test_each_source_has_weights_of_its_own_and_the_stages_are_common(widths: tu
     model.zero_grad(set_to_none=True)
     model.losses([watch])["steps"].backward()
     other = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
-    assert {name for name in reached if "encoders._clinic" in name}
-    assert not {name for name in reached if "encoders._watch" in name}
+    assert {name for name in reached if "encoders.of_clinic" in name}
+    assert not {name for name in reached if "encoders.of_watch" in name}
     assert (
         {name for name in reached & other if "sharing.stages" in name}
         == {name for name in reached | other if "sharing.stages" in name}

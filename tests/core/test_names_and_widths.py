@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -20,9 +21,13 @@ def test_every_name_is_a_key_of_its_own_and_comes_back(names: list[str]) -> None
     assert [unslot(key) for key in modules] == names
 
 
-@pytest.mark.parametrize("name", ["values", "a.b", "training", "forward", "", "50%.x", "%2E"])
+@pytest.mark.parametrize(
+    "name",
+    ["values", "a.b", "training", "forward", "", "50%.x", "%2E", "keys", "modules", "version", "of_", "requires_grad"],
+)
 def test_awkward_names_are_keys(name: str) -> None:
     assert unslot(next(iter(nn.ModuleDict({slot(name): nn.Identity()})))) == name
+    assert unslot(next(iter(nn.ParameterDict({slot(name): nn.Parameter(torch.zeros(1))}).keys()))) == name
 
 
 @pytest.mark.parametrize("wrong", [64, "64", [0], [64.0], [True], [[64]], None, [-1]])
@@ -57,8 +62,6 @@ def test_a_gallery_finds_refuses_and_imports() -> None:
 
 
 def test_streams_differ_by_purpose_and_leave_the_global_one_alone() -> None:
-    import torch
-
     assert derive(0, "a") != derive(0, "b") != derive(1, "a")
     assert torch.equal(torch.rand(3, generator=generator(1, "x")), torch.rand(3, generator=generator(1, "x")))
     torch.manual_seed(5)

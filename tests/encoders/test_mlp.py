@@ -28,7 +28,7 @@ def test_embed_puts_numbers_beside_each_columns_own_embedding() -> None:
     encoder = MLP(widths=[7], embedding=5).build(SPEC)
     given = fields()
     signal = encoder.embed(given)
-    table = encoder.tables["_words%2Ex"].table.weight
+    table = encoder.tables["of_words%2Ex"].table.weight
     codes = given["words.x"].values
     expected = torch.cat([given["numbers"].values, table[codes[:, 0]], table[4 + codes[:, 1]]], 1)
     torch.testing.assert_close(signal.values, expected)
@@ -55,7 +55,7 @@ def test_stages_answer_the_shapes_they_promise(norm: Any, activation: Any) -> No
 def test_a_width_ends_embed_in_a_linear_map_of_that_width() -> None:
     encoder = MLP(widths=[4]).build(SPEC, 11)
     given = fields()
-    plain = torch.cat([given["numbers"].values, encoder.tables["_words%2Ex"](given["words.x"].values)], 1)
+    plain = torch.cat([given["numbers"].values, encoder.tables["of_words%2Ex"](given["words.x"].values)], 1)
     torch.testing.assert_close(encoder.embed(given).values, encoder.project(plain))
     assert encoder.shapes[0].width == 11
 
