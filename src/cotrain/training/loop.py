@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
 from cotrain.balance.engine import Engine
 from cotrain.balance.gallery import BALANCERS
@@ -29,6 +28,9 @@ from cotrain.training.settings import TrainSettings, settings_from
 from cotrain.training.stopping import check_monitor, watched_score
 from cotrain.training.tally import Tally
 from cotrain.training.watch import Plan, Silent, Watcher
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Trainer:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import chain
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins import DoublePrecision, MixedPrecision, Precision
 from torch import Tensor, nn
 
 from cotrain.balance.processes import sum_over_processes
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Batch, Field
 from cotrain.training.settings import TrainSettings
+
+if TYPE_CHECKING:  # Fabric takes seconds to import and is needed only where something is trained
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins import Precision
 
 Value = TypeVar("Value")
 
@@ -27,6 +29,8 @@ class Place:
     """
 
     def __init__(self, settings: TrainSettings, fabric: Fabric | None = None) -> None:
+        from lightning_fabric import Fabric
+
         device = settings.device
         if device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("train.device is cuda, but torch finds no GPU here; use device: auto or cpu")
@@ -98,6 +102,8 @@ class Place:
 
 
 def _plugin(settings: TrainSettings, device: str, scaler: torch.amp.GradScaler | None) -> Precision:
+    from lightning_fabric.plugins import DoublePrecision, MixedPrecision, Precision
+
     if settings.precision == "64":
         return DoublePrecision()
     if settings.precision == "bf16":
