@@ -332,3 +332,19 @@ def test_a_table_partly_from_memory_has_no_digest(tmp_path: Path) -> None:
     test = write(tmp_path / "b.csv", "x\n1\n")
     assert read_given({"train": {"x": [1, 2]}, "test": test}).digest() is None
     assert read_given({"train": test, "test": test}).digest() is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [
+        ("who,2019,2020\na,1.5,2\nb,2.5,3\n", False),
+        ("n,2019,2020\n1,1.5,2\n2,2.5,3\n", True),
+        ("2019,2020\n1,2\n", False),
+        ("a,b\nx,y\n", True),
+        ("?,3\n1,4\n2,5\n", False),
+        ("name,age\n?,3\n", True),
+    ],
+)
+def test_a_word_above_numbers_makes_a_header(tmp_path: Path, text: str, header: bool) -> None:
+    table = read_table(write(tmp_path / "t.csv", text))
+    assert (table.frame.columns[0] != "column_1") == header

@@ -23,8 +23,8 @@ from cotrain.data.sniff import encoding_of, layout_of, named
 _SAMPLE = 1 << 16
 
 
-def read_delimited(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[str]]:
-    """(frame of words, notes). Raises DataError if the file is cut off, empty or not a table, with what to do."""
+def read_delimited(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[str], str]:
+    """(frame of words, notes, separator). Raises DataError if the file is cut off, empty or not a table, with what to do."""
     data, notes = text_bytes(path, settings.encoding)
     if not data.strip():
         raise DataError(f"'{path}' is empty; a table with a header and rows is expected. Is it the right file?")
@@ -51,7 +51,7 @@ def read_delimited(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, li
         notes += said
     else:
         names = [f"column_{place}" for place in range(1, layout.fields + 1)]
-    return parsed(path, data, layout.separator, names, layout.header is not None, notes), notes
+    return parsed(path, data, layout.separator, names, layout.header is not None, notes), notes, layout.separator
 
 
 def text_bytes(path: Path, encoding: str | None) -> tuple[bytes, list[str]]:

@@ -143,8 +143,8 @@ def from_files(paths: Sequence[Path], settings: ReadSettings) -> Table:
     frames, notes, files = [], [], []
     comma_free = False
     for path in paths:
-        frame, said = read_file(path, settings)
-        comma_free |= any(note.startswith("separator: ") for note in said) or settings.separator not in (None, ",")
+        frame, said, free = read_file(path, settings)
+        comma_free |= free
         frames.append((f"'{path}'", frame))
         notes += [note if len(paths) == 1 else f"{path.name}: {note}" for note in said]
         files.append((path, frame.height))
@@ -153,8 +153,8 @@ def from_files(paths: Sequence[Path], settings: ReadSettings) -> Table:
     return Table(frame, origin, [*notes, *said], steps, tuple(files), settings)
 
 
-def read_file(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[str]]:
-    """(frame, notes) of one file, by `settings.format`, else by its first bytes, else by its ending."""
+def read_file(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[str], bool]:
+    """(frame, notes, whether it is a text table whose separator is no comma) of one file, by `settings.format`, else by its first bytes, else by its ending."""
     if not path.is_file():
         raise DataError(f"no file '{path}'")
     form = settings.format
@@ -168,19 +168,20 @@ def read_file(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[st
             f"'{path}' is a spreadsheet, which is not read; save it as csv, one header line and one row a line"
         )
     if form == "csv":
-        return read_delimited(path, settings)
+        frame, notes, separator = read_delimited(path, settings)
+        return frame, notes, separator != ","
     data = unpacked(path)
     try:
         if form == "parquet":
-            return pl.read_parquet(data), []
+            return pl.read_parquet(data), [], False
         if form == "arrow":
-            return pl.read_ipc(data), []
+            return pl.read_ipc(data), [], False
         if form == "jsonl":
             rows = data.lstrip()
             read = pl.read_json if rows.startswith(b"[") else pl.read_ndjson
-            return read(rows, infer_schema_length=None), []
+            return read(rows, infer_schema_length=None), [], False
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return from_columns({name: arrays[name] for name in arrays.files}), []
+            return from_columns({name: arrays[name] for name in arrays.files}), [], False
     except DataError as error:
         raise DataError(f"'{path}': {error}") from error
     except (

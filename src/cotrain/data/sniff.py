@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from cotrain.data.settings import MISSING
+
 SEPARATORS = (",", ";", "\t", "|", " ")
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?\d+,\d+|[+-]?(inf|nan)", re.IGNORECASE)
@@ -90,6 +92,22 @@ def is_number(cell: str) -> bool:
     return NUMBER.fullmatch(cell.strip()) is not None
 
 
+def has_header(first: list[str], rest: list[list[str]]) -> bool:
+    """Whether the first line is a header: it holds no number, or a word above numbers, or whole numbers above decimal ones.
+
+    >>> has_header(["who", "2019"], [["a", "1"], ["b", "2"]]), has_header(["n", "2019"], [["3", "1"]])
+    (False, True)
+    """
+    if not any(is_number(cell) for cell in first):
+        return True
+    for place, cell in enumerate(first):
+        below = [row[place].strip() for row in rest if place < len(row) and row[place].strip() not in MISSING]
+        if below and cell not in MISSING and not is_number(cell) and all(is_number(one) for one in below):
+            return True
+    names = len(set(first)) == len(first) and all(cell.isdigit() for cell in first)
+    return names and any("." in cell for row in rest for cell in row)
+
+
 def layout_of(text: str, separator: str | None, header: bool | None, whole: bool) -> Layout:
     """The layout of a text table from its beginning. `whole`: the text is the entire file, so its last record counts."""
     notes: list[str] = []
@@ -105,16 +123,11 @@ def layout_of(text: str, separator: str | None, header: bool | None, whole: bool
     first, rest = [cell.strip() for cell in rows[0]], rows[1:]
     width = Counter(len(row) for row in rest).most_common(1)[0][0] if rest else len(first)
     if header is None:
-        numbers = [place for place, cell in enumerate(first) if is_number(cell)]
-        years = (
-            len(set(first)) == len(first)
-            and all(cell.isdigit() for cell in first)
-            and any("." in cell for row in rest for cell in row)
-        )
-        header = not numbers or years
+        header = has_header(first, rest)
         if not header:
+            number = next(cell for cell in first if is_number(cell))
             notes.append(
-                f"the first line holds the number '{first[numbers[0]]}', so it is taken as data and not as a header; "
+                f"the first line holds the number '{number}', so it is taken as data and not as a header; "
                 "say `header: true` if it is one, or name the columns with `columns`"
             )
     return Layout(separator, tuple(first) if header else None, width, tuple(notes))
