@@ -6,6 +6,7 @@
 
 The second term is a bootstrap over test rows in which every variant and seed meets the same resampled rows. The interval is
 gain +- t(0.975, df) se, with df by Welch and Satterthwaite: (a + b)^2 / (a^2 / (S - 1)) for a, b the two terms.
+Noise that belongs to a seed and a row together is in both terms: the interval is then too wide, never too narrow.
 
 Source: B. L. Welch, Biometrika 34, 1947 (degrees of freedom); B. Efron, Annals of Statistics 7, 1979 (bootstrap).
 """
