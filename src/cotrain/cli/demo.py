@@ -35,10 +35,19 @@ def demo(
     say(f"wrote {path.parent / (path.stem + '.csv')} and {path}")
     config = load_config(path)
     say("\n1. one network for all tasks (cotrain train)")
-    run = train(config, folder=path.parent / "runs" / config.name, resume=False, progress=progress())
+    run = train(config, folder=free(path.parent / "runs" / config.name), progress=progress())
     print_scores(run.metrics)
     say("\n2. beside one network a task and boosted trees (cotrain compare)")
-    compared = compare(config, folder=path.parent / "runs" / f"{config.name}-compare", progress=say)
+    compared = compare(config, folder=free(path.parent / "runs" / f"{config.name}-compare"), progress=say)
     print_verdict(json.loads((Path(compared) / "compare.json").read_text(encoding="utf-8")))
     say("\n3. the report (cotrain report)")
     typer.echo(str(write_report(compared)))
+
+
+def free(folder: Path) -> Path:
+    """The folder, or the first of `folder`-2, `folder`-3 ... that is not there yet: a demo may be gone through again."""
+    number, path = 1, folder
+    while path.exists():
+        number += 1
+        path = folder.with_name(f"{folder.name}-{number}")
+    return path

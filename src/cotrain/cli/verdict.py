@@ -10,18 +10,29 @@ import typer
 from cotrain.cli.scores import figure
 from cotrain.cli.tables import print_table
 
+WIDE = 4
+"""With more tasks than this, tasks stand in rows and variants in columns."""
+
 
 def print_verdict(compared: Mapping[str, Any]) -> None:
     """Scores of every variant, gains over single-task with their intervals, cost, and the verdict. `compared`: compare.json."""
     tasks: Mapping[str, Any] = compared["tasks"]
-    rows = []
-    for variant in compared["variants"]:
-        scores = variant["scores"]
-        means = [_mean(scores.get(task)) for task in tasks]
-        seconds = (variant.get("cost") or {}).get("seconds")
-        rows.append([variant["name"], *map(figure, means), figure(seconds)])
-    heads = [f"{task}\n{about['primary']}" for task, about in tasks.items()]
-    print_table("mean test score over seeds", ["variant", *heads, "seconds"], rows, numbers=range(1, len(tasks) + 2))
+    names = [f"{task}\n{about['primary']}" for task, about in tasks.items()] + ["seconds"]
+    heads = [variant["name"] for variant in compared["variants"]]
+    cells = [
+        [
+            *(figure(_mean(variant["scores"].get(task))) for task in tasks),
+            figure((variant.get("cost") or {}).get("seconds")),
+        ]
+        for variant in compared["variants"]
+    ]
+    title = "mean test score over seeds"
+    if len(tasks) <= WIDE:
+        rows = [[head, *row] for head, row in zip(heads, cells, strict=True)]
+        print_table(title, ["variant", *names], rows, numbers=range(1, len(names) + 1))
+    else:
+        rows = [[name.replace("\n", " "), *(row[index] for row in cells)] for index, name in enumerate(names)]
+        print_table(title, ["task", *heads], rows, numbers=range(1, len(heads) + 1))
     gains = [
         [each["variant"], each["task"], _percent(each["gain"]), f"{_percent(each['low'])} to {_percent(each['high'])}"]
         for each in compared.get("gains") or []

@@ -93,7 +93,7 @@ def _target(reader: Reader, name: str, tree: Any, keys: Keys) -> Target | None:
     checked = reader.settings(TASKS.what, kind, cls, settings, keys, also=(*BESIDE, "loss"), without=LATER) or {}
     losses: Mapping[str, Any] = getattr(cls, "losses", {})
     if isinstance(given.get("loss"), str) and given["loss"] not in losses:
-        reader.found((*keys, "loss"), unknown(f"loss of a task of kind '{kind}'", given["loss"], sorted(losses)))
+        reader.found((*keys, "loss"), unknown("loss", given["loss"], sorted(losses)))
     if "loss" in given:
         checked["loss"] = given["loss"]
     reader.made(lambda sound: _made(cls, name, columns, sound), keys, reader.sound(checked, keys))
