@@ -19,7 +19,7 @@ def one_study(
     row_noise: float,
     seed_noise: float,
     truth: float,
-    resamplings: int = 60,
+    both: float = 0.0,
 ) -> Gain:
     """A comparison of known truth: single-task has mean error 1 over all rows there could be, joint 1 - truth.
 
