@@ -31,7 +31,7 @@ FLOORS = {
 
 ONLY_TORCH = ("core", "balance")
 METHOD_ROOMS = ("balance", "sharing", "encoders")
-COMMON_WORDS = {"none", "sum", "log", "static"}
+COMMON_WORDS = {"none", "sum", "log", "static", "config"}
 """Config names of methods that are ordinary words as well; training may compare with these."""
 DRAWERS = {"util", "utils", "common", "misc", "helper", "helpers"}
 SUMMONS = ("import_module", "__import__", "import_class", "eval", "exec")
