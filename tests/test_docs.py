@@ -101,7 +101,7 @@ def test_names_and_files_that_pages_mention_are_there(page: Path) -> None:
     text = page.read_text("utf-8")
     absent = [word for word in sorted(set(re.findall(r"\bcotrain(?:\.\w+){2,}", text))) if not resolves(word)]
     paths = set(re.findall(r"(?<![\w/])(?:src|tests|benchmarks|examples)/[\w/.-]*\w\.(?:py|yaml|txt)", text))
-    absent += [path for path in sorted(paths) if "/my_" not in path and not (ROOT / path).exists()]
+    absent += [path for path in sorted(paths) if "my_" not in path and not (ROOT / path).exists()]
     links = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link}
     absent += [link for link in sorted(links - {""}) if not (page.parent / link).exists()]
     assert absent == []
