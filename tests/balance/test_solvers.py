@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
 from cotrain.balance.cagrad import CAGrad, cagrad_weights
+from cotrain.balance.careful import GramianWeigher
 from cotrain.balance.complementarity import complementary
 from cotrain.balance.cone import projected
 from cotrain.balance.conformance import drawn_jacobian
@@ -79,21 +81,18 @@ def test_where_no_solution_exists_the_answer_is_defined_and_said(method: type[Na
     direction = weights @ jacobian
     assert bool((weights > 0).all())
     assert float(direction.norm()) <= 1e-4 * float((weights * jacobian.norm(dim=1)).sum())
-    assert "no" in balancer.notes()[0] and "solution" in balancer.notes()[0]
+    assert "solution" in balancer.notes()[0]
     balancer.weights(torch.eye(2, dtype=torch.float64))
     assert balancer.notes() == []
 
 
 @pytest.mark.parametrize("method", [MGDA, UPGrad, DualProj, CAGrad], ids=lambda method: method.__name__)
-def test_at_a_pareto_stationary_point_no_task_is_harmed(method: type[MGDA | UPGrad | DualProj]) -> None:
+def test_at_a_pareto_stationary_point_no_task_is_harmed(method: Callable[[], GramianWeigher]) -> None:
     generator = torch.Generator().manual_seed(4)
     rows = torch.randn(3, 8, dtype=torch.float64, generator=generator)
     jacobian = torch.cat((rows, -rows.sum(0, keepdim=True)))
-    balancer = method()
-    direction = balancer.weights(jacobian @ jacobian.mT) @ jacobian
-    if isinstance(balancer, CAGrad):  # c < 1 moves on along the mean, which is zero here
-        assert float(direction.norm()) < 1e-6
-    assert float((jacobian @ direction).min()) >= -1e-6
+    direction = method().weights(jacobian @ jacobian.mT) @ jacobian
+    assert float(direction.norm()) < 1e-6  # for CAGrad too: its mean gradient is zero here
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 10.0])
