@@ -3,7 +3,7 @@
 
     python benchmarks/balance_step.py [--only mlp-64-8,conv-8] [--out results.jsonl] [--seconds 20] [--device cpu] [--scale 1]
 
-One process, one thread, all variants interleaved in each round; `null` is the joint step a second time, so that the spread of its
+One process, one thread, all variants interleaved in each round, in a fresh order each time; `null` is the joint step a second time, so that the spread of its
 ratio to `joint` says what a difference is worth. Times are medians of ratios within a round, of CPU seconds on a CPU
 (the machine may be shared) and of wall-clock seconds elsewhere. Extra memory is the peak of
 bytes allocated during the step, the joint step's own peak taken off (the profiler's allocation events). Every variant's Gramian
@@ -17,8 +17,10 @@ needs cvxpy's solver at every step and would only look worse.
 from __future__ import annotations
 
 import argparse
+import copy
 import gc
 import json
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -85,9 +87,19 @@ class Case:
             out = width
         elif net == "conv":
             c = 32 * scale
-            widths = [(c, c, 1), (c, c, 1), (c, 2 * c, 2), (2 * c, 2 * c, 1), (2 * c, 4 * c, 2), (4 * c, 4 * c, 1), (4 * c, 4 * c, 1)]
+            widths = [
+                (c, c, 1),
+                (c, c, 1),
+                (c, 2 * c, 2),
+                (2 * c, 2 * c, 1),
+                (2 * c, 4 * c, 2),
+                (4 * c, 4 * c, 1),
+                (4 * c, 4 * c, 1),
+            ]
             stem = [nn.Conv2d(3, c, 3, 1, 1, bias=False), nn.BatchNorm2d(c), nn.ReLU()]
-            self.trunk = nn.Sequential(*stem, *[Block(*shape) for shape in widths], nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            self.trunk = nn.Sequential(
+                *stem, *[Block(*shape) for shape in widths], nn.AdaptiveAvgPool2d(1), nn.Flatten()
+            )
             self.x = torch.randn(batch, 3, 32, 32)
             out = 4 * c
         elif net == "transformer":
@@ -130,9 +142,10 @@ def variants(case: Case) -> dict[str, Step]:
     from torchjd.autogram import Engine as Autogram
     from torchjd.autojac import jac_to_grad, mtl_backward
 
+    apart = copy.deepcopy(case)
+    autogram = Autogram(apart.trunk, batch_dim=None)
     exact, features = Engine(case.trunk, NashMTL()), Engine(case.trunk, NashMTL(), mode="features")
     shared = list(case.trunk.parameters())
-    autogram = Autogram(case.trunk, batch_dim=None)
 
     def joint() -> None:
         torch.stack(case.losses(case.features())).sum().backward()
@@ -141,7 +154,15 @@ def variants(case: Case) -> dict[str, Step]:
         losses = case.losses(case.features())
         rows = [torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True) for loss in losses]
         flat = torch.stack(
-            [torch.cat([torch.zeros_like(p).flatten() if g is None else g.flatten() for p, g in zip(shared, row, strict=True)]) for row in rows]
+            [
+                torch.cat(
+                    [
+                        torch.zeros_like(p).flatten() if g is None else g.flatten()
+                        for p, g in zip(shared, row, strict=True)
+                    ]
+                )
+                for row in rows
+            ]
         )
         weights = NashMTL().weights(flat @ flat.t())
         combined = weights @ flat
@@ -160,9 +181,10 @@ def variants(case: Case) -> dict[str, Step]:
         return step
 
     def gram() -> None:
-        losses = torch.stack(case.losses(case.features()))
+        losses = torch.stack(apart.losses(apart.features()))
         weights = IMTLGWeighting()(autogram.compute_gramian(losses))
         losses.backward(weights)
+        apart.clear()
 
     answer: dict[str, Step] = {
         "joint": joint,
@@ -206,7 +228,16 @@ def agreement(case: Case) -> tuple[float, float]:
     rows = [torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True) for loss in named.values()]
     common = [sum(row[p] is not None for row in rows) > 1 for p in range(len(shared))]
     flat = torch.stack(
-        [torch.cat([torch.zeros_like(p).flatten() if g is None else g.flatten() for p, g, c in zip(shared, row, common, strict=True) if c]) for row in rows]
+        [
+            torch.cat(
+                [
+                    torch.zeros_like(p).flatten() if g is None else g.flatten()
+                    for p, g, c in zip(shared, row, common, strict=True)
+                    if c
+                ]
+            )
+            for row in rows
+        ]
     )
     truth = flat @ flat.t()
     case.trunk.float(), case.heads.float()
@@ -216,7 +247,9 @@ def agreement(case: Case) -> tuple[float, float]:
     applied = torch.cat([p.grad.flatten() for p, c in zip(shared, common, strict=True) if c]).double()
     expected = report.applied.to(flat) @ flat
     case.clear()
-    return float((report.gramian.to(truth) - truth).abs().max() / truth.abs().max()), float((applied - expected).norm() / expected.norm())
+    return float((report.gramian.to(truth) - truth).abs().max() / truth.abs().max()), float(
+        (applied - expected).norm() / expected.norm()
+    )
 
 
 def run(name: str, net: str, batch: int, tasks: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -242,7 +275,7 @@ def run(name: str, net: str, batch: int, tasks: int, options: argparse.Namespace
     rounds = 0
     while rounds < 7 or time.perf_counter() < stop:
         rounds += 1
-        for key, step in steps.items():
+        for key, step in random.sample(list(steps.items()), len(steps)):
             case.clear()
             wait()
             start = clock()

@@ -95,9 +95,13 @@ def convolution_gradient(node: Node, delta: Tensor, images: Tensor, weight: Tens
     return found[1]  # type: ignore[no-any-return]
 
 
+MOVED = 40
+"""Multiplications that take as long as writing and reading back one number (measured on a CPU, benchmarks/balance_step.py)."""
+
+
 def ghost_is_cheaper(tasks: int, rows: int, inputs: int, outputs: int) -> bool:
-    """Whether the ghost form needs fewer multiplications than the explicit one, the balanced gradient included."""
+    """Whether the ghost form costs less than the explicit one: multiplications, numbers moved, and the balanced gradient."""
     ghost = rows * rows * inputs + tasks * rows * rows * outputs + tasks * tasks * rows * outputs
-    ghost += tasks * rows * outputs + rows * inputs * outputs
+    ghost += tasks * rows * outputs + rows * inputs * outputs + 2 * MOVED * tasks * rows * outputs
     explicit = tasks * rows * inputs * outputs + tasks * tasks * inputs * outputs + tasks * inputs * outputs
-    return ghost <= explicit
+    return ghost <= explicit + 3 * MOVED * tasks * inputs * outputs
