@@ -275,3 +275,21 @@ def test_nothing_learnt_depends_on_rows_outside_training(
         for name, field in getattr(one.data, group).items():
             assert torch.equal(field.values[rows], getattr(other.data, group)[name].values[rows])
             assert torch.isfinite(field.values.double()).all()
+
+
+@pytest.mark.parametrize("name", ["*", "a.b", "-x", "ü [x]", "count", "not"])
+def test_any_column_name_goes_the_whole_way(people: pl.DataFrame, toys: Toys, name: str) -> None:
+    for column in ("age", "city", "when"):
+        frame = people.rename({column: name})
+        assert name in prepare(read_table(frame), targets=toys("score")).encoder.columns
+    assert (
+        prepare(read_table(people.rename({"age": name})), targets=toys("score"), inputs=[name]).encoder.columns
+        == (name,)
+        or name == "*"
+    )
+    assert name in prepare(read_table(people.rename({"score": name})), targets=toys(name), inputs=["age"]).codecs
+
+
+def test_a_name_polars_cannot_hold_is_refused(people: pl.DataFrame) -> None:
+    with pytest.raises(DataError, match="rename"):
+        read_table(people.rename({"age": "^age$"}))

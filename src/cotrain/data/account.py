@@ -72,7 +72,7 @@ def label_counts(ready: Ready, task: str, data: EncodedData, splits: Mapping[str
     """Labelled rows in every split; of the training rows the class counts, or mean and standard deviation."""
     target = data.targets[task]
     out: dict[str, Any] = {name: int(target.present[rows].sum()) for name, rows in splits.items()}
-    train = ready.frame.select(ready.targets[task])[splits["train"].numpy()]
+    train = ready.frame[list(ready.targets[task])][splits["train"].numpy()]
     for name in ready.targets[task]:
         series = train[name]
         head = "" if len(ready.targets[task]) == 1 else f"{name} "

@@ -53,7 +53,7 @@ def chosen(
     absent += [
         f"inputs: {unknown('column', name.removeprefix('-'), frame.columns)}"
         for name in inputs
-        if not _pattern(name) and name.removeprefix("-") not in frame.columns
+        if not _pattern(name) and name not in frame.columns and name.removeprefix("-") not in frame.columns
     ]
     if weight is not None and weight not in frame.columns:
         absent.append(f"data.weight: {unknown('column', weight, frame.columns)}")

@@ -38,7 +38,8 @@ def tidy(frame: pl.DataFrame, words: Sequence[str]) -> tuple[pl.DataFrame, list[
     floats = [name for name, dtype in frame.schema.items() if dtype.is_float()]
     if not texts and not floats:
         return frame, []
-    cells = {name: pl.col(name).cast(pl.String) for name in texts}
+    at = {name: pl.nth(place) for place, name in enumerate(frame.columns)}
+    cells = {name: at[name].cast(pl.String) for name in texts}
     bare = {name: cell.str.strip_chars() for name, cell in cells.items()}
     counts = frame.select(
         *(
@@ -46,7 +47,7 @@ def tidy(frame: pl.DataFrame, words: Sequence[str]) -> tuple[pl.DataFrame, list[
             for name, cell in cells.items()
         ),
         *(bare[name].is_in(list(words)).sum().alias(f"word:{name}") for name in texts),
-        *(pl.col(name).is_nan().sum().alias(f"nan:{name}") for name in floats),
+        *(at[name].is_nan().sum().alias(f"nan:{name}") for name in floats),
     ).row(0, named=True)
     steps: list[Step] = []
     changes: list[pl.Expr] = []
@@ -66,7 +67,7 @@ def tidy(frame: pl.DataFrame, words: Sequence[str]) -> tuple[pl.DataFrame, list[
     for name in floats:
         if counts[f"nan:{name}"]:
             steps.append(Step("not a number", name, counts[f"nan:{name}"], "made missing"))
-            changes.append(pl.col(name).fill_nan(None))
+            changes.append(at[name].fill_nan(None).alias(name))
     return (frame.with_columns(changes) if changes else frame), steps
 
 
@@ -79,17 +80,15 @@ def finite(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, l
     floats = [name for name in columns if frame.schema[name].is_float()]
     if not floats or not frame.height:
         return frame, []
-    counts = frame.select(pl.col(name).is_infinite().sum() for name in floats).row(0, named=True)
     steps = []
     for name in floats:
-        if counts[name]:
+        count = int(frame[name].is_infinite().sum())
+        if count:
             first = frame[name].is_infinite().fill_null(False).arg_max()
-            steps.append(Step("infinite cell", name, counts[name], f"first in row {(first or 0) + 1}; made missing"))
-    found = [step.column for step in steps if step.column is not None]
-    if found:
-        frame = frame.with_columns(
-            pl.when(pl.col(name).is_infinite()).then(None).otherwise(pl.col(name)).alias(name) for name in found
-        )
+            steps.append(Step("infinite cell", name, count, f"first in row {(first or 0) + 1}; made missing"))
+    for step in steps:
+        cell = pl.nth(frame.columns.index(str(step.column)))
+        frame = frame.with_columns(pl.when(cell.is_infinite()).then(None).otherwise(cell).alias(str(step.column)))
     return frame, steps
 
 
@@ -98,7 +97,7 @@ def marks(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     names = [name for name in columns if not frame.schema[name].is_nested() and frame.schema[name] != pl.Object]
     if not names:
         return pl.Series("mark", np.arange(frame.height, dtype=np.uint64))
-    return frame.select(names).hash_rows(seed=0).alias("mark")
+    return frame[names].hash_rows(seed=0).alias("mark")
 
 
 def repeated(rows: pl.Series) -> NDArray[np.bool_]:

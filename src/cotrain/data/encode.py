@@ -97,7 +97,7 @@ class TableEncoder:
         extra = [name for name in frame.columns if name not in self.known]
         if extra:
             notes.append(f"columns not met in training are ignored: {', '.join(extra)}")
-        frame, _ = tidy(frame.select(self.columns), self.words)
+        frame, _ = tidy(frame[list(self.columns)], self.words)
         specs, rows = self.specs, frame.height
         numbers = np.empty((rows, len(specs["numbers"].names)), dtype=np.float32) if "numbers" in specs else None
         categories = np.empty((rows, len(specs["categories"].names)), dtype=np.int64) if "categories" in specs else None

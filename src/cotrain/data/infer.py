@@ -62,10 +62,11 @@ def infer(
         if name not in frame.columns:
             raise ConfigError("data.kinds: " + unknown("column", name, frame.columns))
     names = list(frame.columns if columns is None else columns)
+    at = {name: pl.nth(place) for place, name in enumerate(frame.columns)}
     counts = frame.select(
-        *(pl.col(name).null_count().alias(f"missing:{name}") for name in names),
+        *(at[name].null_count().alias(f"missing:{name}") for name in names),
         *(
-            pl.col(name).drop_nulls().n_unique().alias(f"unique:{name}")
+            at[name].drop_nulls().n_unique().alias(f"unique:{name}")
             for name in names
             if not frame.schema[name].is_nested()
         ),

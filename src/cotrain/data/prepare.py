@@ -113,7 +113,7 @@ def prepare(
     fields, said = encoder.encode(ready.frame)
     answers: dict[str, Field] = {}
     for task, codec in codecs.items():
-        part = ready.frame.select(codec.columns)
+        part = ready.frame[list(codec.columns)]
         answers[task] = codec.encode(part)
         more = getattr(codec, "notes", None)
         said += more(part) if callable(more) else []
@@ -160,11 +160,11 @@ def fitted(targets: Mapping[str, Codec], train: pl.DataFrame, whole: pl.DataFram
     problems: list[str] = []
     for task, codec in targets.items():
         try:
-            codecs[task] = codec.fit(train.select(codec.columns))
+            codecs[task] = codec.fit(train[list(codec.columns)])
         except DataError as error:
             said = str(error)
             try:
-                codec.fit(whole.select(codec.columns))
+                codec.fit(whole[list(codec.columns)])
             except DataError as again:
                 said = str(again)
             problems.append(said if task in said else f"task '{task}': {said}")

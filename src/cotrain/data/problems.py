@@ -67,7 +67,7 @@ def constant_in_training(frame: pl.DataFrame, inputs: Sequence[Column], splits: 
     names = [column.name for column in inputs if column.kind in ENCODED]
     if "train" not in splits or not names:
         return []
-    counts = frame.select(names)[splits["train"].numpy()].select(pl.all().n_unique()).row(0)
+    counts = [series.n_unique() for series in frame[names][splits["train"].numpy()]]
     still = [name for name, count in zip(names, counts, strict=True) if count < 2]
     return [f"constant in the training split, so nothing is learnt from them: {', '.join(still)}"] if still else []
 
@@ -86,7 +86,9 @@ def labels(frame: pl.DataFrame, targets: Mapping[str, Sequence[str]]) -> list[st
     found: list[str] = []
     held: dict[str, pl.Series] = {}
     for task, columns in targets.items():
-        held[task] = frame.select(pl.any_horizontal(pl.col(name).is_not_null() for name in columns)).to_series()
+        held[task] = frame[columns[0]].is_not_null()
+        for name in columns[1:]:
+            held[task] = held[task] | frame[name].is_not_null()
         missing = frame.height - int(held[task].sum())
         if frame.height and missing >= frame.height / 2:
             found.append(

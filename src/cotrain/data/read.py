@@ -213,7 +213,7 @@ def joined(frames: Sequence[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
             raise DataError(
                 f"files of one table must have the same columns; against {first_name}, {name} {' and '.join(says)}"
             )
-        rest.append(frame.select(first.columns))
+        rest.append(frame[first.columns])
     if not rest:
         return first
     try:
@@ -239,7 +239,12 @@ def together(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
 
 
 def tidied(frame: pl.DataFrame, settings: ReadSettings, comma_free: bool) -> tuple[pl.DataFrame, list[Step], list[str]]:
-    """(frame, steps, notes): words tidied, numbers typed."""
+    """(frame, steps, notes): words tidied, numbers typed. Raises DataError for a name that Polars takes for a pattern."""
+    patterns = [name for name in frame.columns if name.startswith("^") and name.endswith("$")]
+    if patterns:
+        raise DataError(
+            f"column names that begin with '^' and end with '$' are patterns to Polars: {patterns}; rename them"
+        )
     frame, steps = tidy(frame, settings.words)
     frame, notes = typed(frame, settings.decimal, comma_free)
     return frame, steps, notes

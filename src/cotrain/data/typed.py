@@ -86,11 +86,10 @@ def as_words(series: pl.Series) -> pl.Series:
     if series.dtype == pl.String:
         return series
     if series.dtype.is_float():
-        name = series.name or "cell"
-        cell = pl.col(name)
+        cell = pl.col("cell")
         whole = (cell == cell.round(0)) & (cell.abs() < _WHOLE)
         return (
-            series.alias(name)
+            series.alias("cell")
             .to_frame()
             .select(
                 pl.when(whole)
