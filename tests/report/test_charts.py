@@ -14,7 +14,9 @@ from cotrain.report.charts.cosines import cosine_chart, cosine_pairs
 from cotrain.report.charts.curves import loss_chart, norm_chart, score_chart, weight_chart
 from cotrain.report.charts.gains import gain_chart
 from cotrain.report.reading import read_run
+from cotrain.report.result_tables import pair_table
 from cotrain.report.run_folder import RunFolder
+from cotrain.report.words import THIN
 
 
 def charts_of(run: RunFolder) -> list[Chart]:
@@ -134,6 +136,21 @@ def test_cosines_are_means_over_the_log_and_the_map_is_symmetric(made_up: Callab
     (pair,) = cosine_pairs(run.epochs)
     assert (pair.mean, pair.lowest) == (pytest.approx(0.2), -0.1)
     assert cosine_chart((pair,), run.tasks).figure["data"][0]["z"] == [[None, 0.2], [0.2, None]]
+
+
+def test_affinity_is_told_in_both_directions(made_up: Callable[..., Any]) -> None:
+    maker = made_up(tasks=["a>b", "c"])
+    line = {
+        "epoch": 1,
+        "losses": {"a>b": 1, "c": 1},
+        "cosines": {"a>b|c": 0.5},
+        "affinity": {"a>b>c": 0.002, "c>a>b": -0.001},
+    }
+    (maker.folder / "log.jsonl").write_text(json.dumps(line))
+    pairs = cosine_pairs(read_run(maker.folder).epochs)
+    assert (pairs[0].forward, pairs[0].backward) == (0.002, -0.001)
+    row = [cell.text.replace(THIN, " ") for cell in pair_table(pairs).rows[0]]
+    assert row == ["a>b · c", "0.50", "0.50", "+0.200 %", "−0.100 %"]
 
 
 def test_names_that_hold_the_separator_are_told_apart(made_up: Callable[..., Any]) -> None:

@@ -176,6 +176,7 @@ def _epochs(path: Path, notes: Notes) -> tuple[Epoch, ...]:
             weights=node.numbers("weights"),
             cosines=node.numbers("cosines"),
             norms=node.numbers("norms"),
+            affinity=node.numbers("affinity"),
             skipped=node.whole("skipped"),
         )
     return tuple(epochs[number] for number in sorted(epochs))

@@ -241,21 +241,26 @@ def cost_table(run: RunFolder) -> Table | None:
 
 
 def pair_table(pairs: Sequence[Pair], *, limit: int = 10) -> Table | None:
-    """The pairs of tasks whose gradients agree least."""
+    """The pairs of tasks whose gradients agree least, with what a step for one does to the other where the log says."""
     if not pairs:
         return None
-    rows: list[list[Cell | str]] = [
-        [
+    rows: list[list[Cell | str]] = []
+    directed = any(pair.forward is not None or pair.backward is not None for pair in pairs)
+    for pair in pairs[:limit]:
+        row: list[Cell | str] = [
             Cell(f"{pair.first} · {pair.second}"),
-            Cell(fixed(pair.mean, 2), tone="bad" if pair.mean < 0 else ""),
+            Cell(fixed(pair.mean, 2), tone="bad" if pair.mean < -0.05 else ""),
             fixed(pair.lowest, 2),
         ]
-        for pair in pairs[:limit]
-    ]
+        rows.append(row + ([percent(pair.forward, decimals=3), percent(pair.backward, decimals=3)] if directed else []))
+    heads = [Head("Pair", "text"), Head("Mean cosine", "number"), Head("Lowest", "number")]
+    if directed:
+        what = "share of its loss that one plain step on the other task alone takes away, to first order, mean over the log"
+        heads += [Head("First helps second", "number", what), Head("Second helps first", "number", what)]
     caption = (
         "Cosines of gradients" if len(pairs) <= limit else f"The {limit} pairs of {count(len(pairs))} that agree least"
     )
-    return table(caption, (Head("Pair", "text"), Head("Mean", "number"), Head("Lowest", "number")), rows)
+    return table(caption, heads, rows)
 
 
 def balance_table(epochs: Sequence[Epoch], tasks: Sequence[str]) -> Table | None:

@@ -78,7 +78,10 @@ class DataReport:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the log. Training losses are divided by the loss of the best constant prediction, so 1 is that prediction."""
+    """One line of the log. Training losses are divided by the loss of the best constant prediction, so 1 is that prediction.
+
+    `affinity` {"a>b": the first-order share of b's loss that one plain step on a alone takes away}.
+    """
 
     epoch: float
     seconds: float | None
@@ -90,6 +93,7 @@ class Epoch:
     weights: Mapping[str, float | None]
     cosines: Mapping[str, float | None]
     norms: Mapping[str, float | None]
+    affinity: Mapping[str, float | None]
     skipped: int | None
 
 

@@ -13,12 +13,18 @@ from cotrain.report.words import fixed, plural, shorten
 
 @dataclass(frozen=True)
 class Pair:
-    """Two tasks and the cosine between their gradients: mean and lowest over the logged epochs."""
+    """Two tasks and the cosine between their gradients: mean and lowest over the logged epochs.
+
+    `forward` is the mean share of the second's loss that one plain step on the first alone takes away, `backward` the reverse; both
+    to first order, None where the log has none.
+    """
 
     first: str
     second: str
     mean: float
     lowest: float
+    forward: float | None = None
+    backward: float | None = None
 
 
 def cosine_pairs(
@@ -39,19 +45,30 @@ def cosine_pairs(
     if not seen and instead:
         seen = {key: [value] for key, value in instead.items() if value is not None}
     pairs = []
+    helps = _affinity(epochs, tasks)
     for key, values in seen.items():
-        first, second = _parts(key, tasks)
+        first, second = _parts(key, tasks, "|")
         if first != second:
-            pairs.append(Pair(first, second, statistics.fmean(values), min(values)))
+            both = helps.get((first, second)), helps.get((second, first))
+            pairs.append(Pair(first, second, statistics.fmean(values), min(values), *both))
     return tuple(sorted(pairs, key=lambda pair: pair.mean))
 
 
-def _parts(key: str, tasks: set[str]) -> tuple[str, str]:
-    cuts = [index for index, letter in enumerate(key) if letter == "|"]
+def _affinity(epochs: Sequence[Epoch], tasks: set[str]) -> dict[tuple[str, str], float]:
+    seen: dict[str, list[float]] = {}
+    for epoch in epochs:
+        for key, value in epoch.affinity.items():
+            if value is not None:
+                seen.setdefault(key, []).append(value)
+    return {_parts(key, tasks, ">"): statistics.fmean(values) for key, values in seen.items()}
+
+
+def _parts(key: str, tasks: set[str], mark: str) -> tuple[str, str]:
+    cuts = [index for index, letter in enumerate(key) if letter == mark]
     for cut in cuts:
         if key[:cut] in tasks and key[cut + 1 :] in tasks:
             return key[:cut], key[cut + 1 :]
-    first, _, second = key.partition("|")
+    first, _, second = key.partition(mark)
     return first, second
 
 

@@ -86,6 +86,8 @@ def norm_chart(epochs: Sequence[Epoch], tasks: Sequence[str]) -> Chart | None:
         return None
     x = [epoch.epoch for epoch in epochs]
     traces, keys = _lines(x, norms, "gradient norm")
+    for trace in traces:
+        trace["connectgaps"] = True  # measured every few epochs: what lies between is no gap
     y = axis("gradient norm")
     _log_if_wide(y, [value for series in norms.values() for value in series if value is not None], factor=10.0)
     shape = layout(_across(x), y)
