@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 import cotrain
 from cotrain.core.errors import RunError
@@ -93,3 +94,14 @@ def test_an_interrupted_comparison_goes_on_without_training_twice(compared: Path
     assert after["gains"] == before["gains"]
     with pytest.raises(RunError, match="never overwritten"):
         compare(config, folder=compared)
+
+
+def test_an_own_network_begins_every_training_from_where_it_stands() -> None:
+    frame = {"a": np.linspace(-1, 1, 80), "y": np.linspace(0, 3, 80) ** 2}
+    trunk = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.ReLU())
+    before = [parameter.clone() for parameter in trunk.parameters()]
+    settings = {"tasks": {"y": "regression"}, "encoder": trunk, "train": {"epochs": 2}}
+    first, second = (cotrain.fit(frame, **settings) for _ in range(2))
+    for mine, kept in zip(trunk.parameters(), before, strict=True):
+        assert torch.equal(mine, kept)
+    assert first.predict(frame).equals(second.predict(frame))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -86,6 +87,7 @@ def build_model(config: Config, tasks: list[Task]) -> Model:
     encoder = cast(EncoderSettings, build_choice(ENCODERS, config.encoder))
     sharing = cast(SharingSettings, build_choice(SHARINGS, config.sharing))
     if isinstance(encoder, nn.Module):
+        encoder = copy.deepcopy(encoder)  # every variant and seed begins where the user's own network stands now
         return Model(trunk=encoder, sharing=sharing, tasks=tasks)
     return Model(encoder=encoder, sharing=sharing, tasks=tasks)
 
