@@ -227,3 +227,13 @@ def test_truth_values_are_one_label_however_they_are_written() -> None:
 def test_a_column_constant_in_training_stays_small_later() -> None:
     encoder = NumberEncoder.fit("x", np.full(10, 5e6), "standard")
     assert encoder.encode(np.array([5e6, 6e6, 0.0]))[0].tolist() == pytest.approx([0.0, 0.2, -1.0])
+
+
+def test_a_small_spread_far_from_zero_keeps_its_digits() -> None:
+    values = 1.7e9 + np.array([0.0, 1.0, 2.0, 3.0])
+    scaled = NumberEncoder.fit("t", values, "standard").scaled(values)
+    assert scaled.tolist() == pytest.approx(
+        [-1.3416407864998738, -0.4472135954999579, 0.4472135954999579, 1.3416407864998738], abs=1e-6
+    )
+    huge = np.array([-1.7e308, 1.7e308, 0.0])
+    assert np.isfinite(NumberEncoder.fit("t", huge, "standard").scaled(huge)).all()

@@ -24,7 +24,7 @@ from cotrain.data.numbers import NumberEncoder, as_floats
 from cotrain.data.settings import MISSING
 from cotrain.data.typed import as_words
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the same table would be split otherwise or encoded into other numbers; part of every cache key and stored file."""
 
 ColumnEncoder = NumberEncoder | CategoryEncoder | DateEncoder

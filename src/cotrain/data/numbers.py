@@ -111,7 +111,7 @@ class NumberEncoder:
             share = np.clip((below + above) / 2, _EDGE, 1 - _EDGE)
             return np.asarray(torch.special.ndtri(torch.from_numpy(share)).numpy())
         with np.errstate(over="ignore"):
-            return np.clip(values / self.scale - self.center / self.scale, -CLIP, CLIP)
+            return np.clip((values - self.center) / self.scale, -CLIP, CLIP)
 
     def inverse(self, scaled: Floats) -> Floats:
         """The values behind scaled ones, in the column's units (by quantiles: within the training range).
