@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cotrain.balance.engine import Engine
+from cotrain.balance.nash_mtl import NashMTL
 from cotrain.balance.sum import Sum
 from cotrain.core.errors import TrainingError
 from cotrain.core.fields import Batch, Field
@@ -20,7 +21,7 @@ from cotrain.training.loop import Trainer
 from cotrain.training.optimise import NamedOptimizer
 from cotrain.training.place import Place
 from cotrain.training.settings import OptimizerSettings, TrainSettings
-from cotrain.training.step import Step
+from cotrain.training.step import Step, labelled_rows
 from cotrain.training.tally import Tally
 
 Fresh = Callable[..., Model]
@@ -194,3 +195,26 @@ def test_optimiser_state_finds_its_parameters_by_name(fresh: Fresh, rows: Rows) 
         assert float(other.optimizer.state[parameter]["step"]) == 1
     names = [len(name) for name, _ in model.named_parameters()]
     assert any(a != b for a, b in pairwise(names)) or len(names) < 2
+
+
+def test_tasks_whose_rows_are_disjoint_are_balanced_as_one_by_one(fresh: Fresh, rows: Rows) -> None:
+    x, y = rows(40)
+    y["yes"][::2] = float("nan")
+    y["number"] = x[:, 0].clone()
+    y["number"][1::2] = float("nan")
+    (batches,) = batches_of((x, y), 40)
+    found = []
+    for known in (True, False):
+        model, tally = fresh(), Tally()
+        step = step_of(model)
+        step.engine = Engine(balancer=NashMTL())
+        step.compares = known
+        step([batches], tally)
+        found.append((weights(model), tally.record()["cosines"]["yes|number"]))
+    assert torch.allclose(found[0][0], found[1][0], rtol=0, atol=1e-6)
+    assert found[0][1] == pytest.approx(found[1][1], abs=1e-5)
+    masks = labelled_rows(batches, ("yes", "number"))
+    assert masks is not None
+    assert masks["yes"].tolist() == [False, True] * 20
+    assert labelled_rows(batches_of(rows(40), 40)[0], ("yes", "number")) is None
+    assert labelled_rows([batches[0], batches[0]], ("yes", "number")) is None

@@ -8,10 +8,11 @@ part of the rows and the engine adds up the gradients.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import torch
+from torch import Tensor
 
 from cotrain.balance.engine import Engine
 from cotrain.balance.report import Measurement, Report
@@ -25,6 +26,19 @@ from cotrain.training.tally import Tally
 
 Window = Sequence[list[Batch]]
 """The micro-batches of one step."""
+
+
+def labelled_rows(batches: Sequence[Batch], tasks: Iterable[str]) -> dict[str, Tensor] | None:
+    """{task: [B] which rows have its label} where no row has two, as in tables put together from several; None otherwise.
+
+    Per-task gradients of such tasks cost no more than one task's.
+    """
+    if len(batches) != 1:
+        return None
+    masks = {task: batches[0].targets[task].present for task in tasks}
+    if len(masks) < 2 or int(torch.stack(tuple(masks.values())).sum(0).max()) > 1:
+        return None
+    return masks
 
 
 class Step:
@@ -48,6 +62,7 @@ class Step:
         self.model, self.engine, self.optimizer, self.place = model, engine, optimizer, place
         self.diagnosis = Diagnosis(engine, diagnose, len(model.tasks))
         self.clip, self.patience, self.in_a_row = clip, patience, 0
+        self.compares = engine.balancer.family == "gradient"
 
     def __call__(self, window: Window, tally: Tally) -> None:
         """One step, counted in `tally`. Raises TrainingError, with task and cause, when `patience` steps in a row were not finite."""
@@ -88,7 +103,8 @@ class Step:
             if (look := self.diagnosis.look(losses)) is not None:
                 looks.append(look)
             scaled = self.place.scaled(losses)
-            reports.append(self.engine.backward(scaled, penalty=penalty, loss_scale=self.place.loss_scale))
+            rows = labelled_rows(batches, losses) if self.compares else None
+            reports.append(self.engine.backward(scaled, penalty=penalty, rows=rows, loss_scale=self.place.loss_scale))
         return reports, looks
 
     def _update(self) -> None:
