@@ -16,6 +16,9 @@ from cotrain.training.settings import TrainSettings
 VARIES = ("encoder", "sharing", "balance", "train")
 """What a variant may change; all else stays as the config has it."""
 
+MOST = 1000
+"""So many seeds at most: each trains every variant once."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -61,15 +64,19 @@ def read_compare(reader: Reader, tree: Any, keys: Keys, train: Any) -> CompareSe
 
 def _seeds(reader: Reader, tree: Any, keys: Keys) -> tuple[int, ...]:
     if isinstance(tree, int) and not isinstance(tree, bool):
-        if tree < 1:
-            reader.found(keys, f"expected at least one seed, got {tree}; a verdict needs 5")
-        return tuple(range(tree))
-    seeds = tuple(reader.value(tuple[int, ...], tree, keys) or ())
+        if not 1 <= tree <= MOST:
+            reader.found(keys, f"expected 1 to {MOST} seeds, got {tree}; a verdict needs 5")
+        return tuple(range(min(tree, MOST)))
+    seeds = reader.value(tuple[int, ...], tree, keys)
     if isinstance(tree, list | tuple) and (not tree or len(set(map(str, tree))) < len(tree)):
         reader.found(
             keys, f"expected different seeds, at least one, got {list(tree)}; write for example 5, or [0, 1, 2, 3, 4]"
         )
-    return seeds
+    if isinstance(seeds, tuple) and not all(isinstance(seed, int) and 0 <= seed < 2**63 for seed in seeds):
+        reader.found(
+            keys, f"expected seeds of at least 0 and below 2^63, got {list(seeds)}; write for example [0, 1, 2, 3, 4]"
+        )
+    return seeds if isinstance(seeds, tuple) else ()
 
 
 def _variant(reader: Reader, tree: Any, keys: Keys, train: Any) -> Variant:

@@ -132,7 +132,7 @@ class Reader:
         value, findings = judged(annotation, tree)
         for inner, message in findings:
             self.found((*keys, *inner), message)
-        return value
+        return None if findings else value
 
     # -------------------------------------------------------------------------------------------------------- galleries
 
