@@ -137,7 +137,7 @@ class Engine:
             step = without_skipped(step)
         if not step.names or "penalty" in step.skipped:
             if not step.skipped:
-                self._plain([], [], penalty)
+                self._plain([], None, penalty)
             report = Report(step.names, step.losses, None, skipped=step.skipped, step_skipped=bool(step.skipped))
             return self._close(report, start)
         if weights is not None:
@@ -280,7 +280,8 @@ class Engine:
         fallbacks: tuple[str, ...] = ()
         if self.balancer.family == "loss":
             flat = applied.mean(0) if applied.dim() == 2 else applied
-            self._plain(step.values, flat, step.penalty)
+            plain = isinstance(self.balancer, Sum) and refreshed
+            self._plain(step.values, None if plain else flat, step.penalty)
         else:
             unit = torch.ones_like(step.losses)
             gathered: Gathered
@@ -298,28 +299,29 @@ class Engine:
         notes = tuple(self.balancer.notes()) if refreshed else ()
         return Report(step.names, step.losses, applied, None, None, step.skipped, fallbacks, notes, refreshed)
 
-    def _plain(self, values: Sequence[Tensor], weights: Tensor | Sequence[float], penalty: Tensor | None) -> None:
-        """One ordinary backward pass of sum_k w_k l_k + penalty."""
-        factors = weights.to(values[0].dtype).unbind() if isinstance(weights, Tensor) and values else ()
-        roots = [value for value in values if value.requires_grad]
-        sent = [
-            f if f.dtype == v.dtype else f.to(v.dtype) for f, v in zip(factors, values, strict=True) if v.requires_grad
-        ]
+    def _plain(self, values: Sequence[Tensor], weights: Tensor | None, penalty: Tensor | None) -> None:
+        """One ordinary backward pass of sum_k w_k l_k + penalty; weights None are all one."""
         processes = self._joined()
-        if processes is not None:
-            edges = [torch.autograd.graph.get_gradient_edge(root) for root in roots]
-            processes.finish([], [], edges, sent, penalty)
-            return
+        roots = [value for value in values if value.requires_grad]
         if penalty is not None and penalty.requires_grad:
             roots.append(penalty)
-            sent.append(torch.ones_like(penalty))
-        if roots:
+        if not roots and processes is None:
+            return
+        if weights is None and processes is None:
+            torch.autograd.backward(roots)
+            return
+        factors = [1.0] * len(values) if weights is None else weights.tolist()
+        sent = [value.new_tensor(f) for f, value in zip(factors, values, strict=True) if value.requires_grad]
+        sent += [torch.ones_like(root) for root in roots[len(sent) :]]
+        if processes is None:
             torch.autograd.backward(roots, sent)
+        else:
+            processes.finish([], [], [torch.autograd.graph.get_gradient_edge(root) for root in roots], sent)
 
     def _visible(self, step: Step) -> Report:
         """Under mixed precision a loss that is not finite is passed as it is, so that the scaler sees it and skips."""
         unit = torch.ones_like(step.losses)
-        self._plain(step.values, unit, step.penalty)
+        self._plain(step.values, None, step.penalty)
         return Report(step.names, step.losses, unit, skipped=step.skipped, refreshed=False, step_skipped=True)
 
     def _close(self, report: Report, start: float) -> Report:
