@@ -202,6 +202,7 @@ def test_words_kept_for_later_say_so(key: str) -> None:
 def test_own_classes_are_imported_and_their_faults_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine_good.py").write_text(
         "class Mine:\n    name = 'mine'\n    def __init__(self, *, width: int = 3): ...\n"
+        "class Old:\n    def __init__(self, width=3): ...\n"
     )
     (tmp_path / "mine_broken.py").write_text("def f(:\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -211,5 +212,6 @@ def test_own_classes_are_imported_and_their_faults_told(tmp_path: Path, monkeypa
         in problems(encoder={"name": "mine_good:Mine", "widht": 4})["encoder.widht"]
     )
     assert "did you mean 'Mine'?" in problems(encoder="mine_good:Mien")["encoder"]
+    assert "keyword-only" in problems(encoder={"name": "mine_good:Old", "width": 4})["encoder.width"]
     assert "cannot be imported" in problems(encoder="no_such_module:Net")["encoder"]
     assert "SyntaxError" in problems(encoder="mine_broken:Net")["encoder"]

@@ -215,6 +215,9 @@ class Reader:
         for key, value in given.items():
             if key in known:
                 values[key] = self.value(known[key].annotation, value, (*keys, key))
+            elif ":" in name and key in inspect.signature(cls).parameters:
+                message = f"{what} '{name}': '{key}' is no setting, since only keyword-only arguments are; write it after a `*` there"
+                self.found((*keys, key), message, at_key=True)
             else:
                 self.strange(key, keys, {*known, *also} - set(without), f"{what} '{name}'")
         for setting in known.values():
