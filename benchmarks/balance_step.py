@@ -273,7 +273,7 @@ def run(name: str, net: str, batch: int, tasks: int, options: argparse.Namespace
     times: dict[str, list[float]] = {key: [] for key in steps}
     stop = time.perf_counter() + options.seconds
     rounds = 0
-    while rounds < 7 or time.perf_counter() < stop:
+    while rounds < options.rounds or time.perf_counter() < stop:
         rounds += 1
         for key, step in random.sample(list(steps.items()), len(steps)):
             case.clear()
@@ -282,7 +282,7 @@ def run(name: str, net: str, batch: int, tasks: int, options: argparse.Namespace
             step()
             wait()
             times[key].append(clock() - start)
-        if rounds >= 400 or (rounds >= 7 and time.perf_counter() > stop):
+        if rounds >= 400 or (rounds >= options.rounds and time.perf_counter() > stop):
             break
     ratios = {key: [t / j for t, j in zip(found, times["joint"], strict=True)] for key, found in times.items()}
     memory, flops = {}, {}
@@ -324,6 +324,7 @@ def main() -> None:
     parser.add_argument("--variants", default="", help="variants beside joint and null, comma-separated")
     parser.add_argument("--out", default="", help="file that gets one JSON line a case")
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rounds", type=int, default=7, help="fewest rounds, whatever the seconds")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--scale", type=int, default=1, help="factor on all widths")
     parser.add_argument("--batch", type=int, default=1, help="factor on all batches")

@@ -432,7 +432,7 @@ def test_mistakes_at_the_door() -> None:
         Engine(nn.ReLU(), Sum())
     with pytest.raises(ConfigError, match="task 'a' gave shape \\[3\\]"):
         Engine(None, Sum()).backward({"a": torch.ones(3, requires_grad=True)})
-    with pytest.raises(ConfigError, match="task 'a' gave 1.0"):
+    with pytest.raises(ConfigError, match=r"task 'a' gave 1\.0"):
         Engine(None, Sum()).backward({"a": 1.0})
 
 

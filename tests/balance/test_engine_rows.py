@@ -166,7 +166,7 @@ def test_rows_that_are_not_true_are_refused(inverse_norms) -> None:
     heads = nn.ModuleList([nn.Linear(8, 1) for _ in range(3)]).double()
     rows = split_rows(9, 3)
     losses = head_losses(heads, trunk(draw(9, 6)), {name: torch.ones(9, dtype=torch.bool) for name in rows})
-    with pytest.raises(DataError, match="task 'task0'.*not zero on others"):
+    with pytest.raises(DataError, match=r"task 'task0'.*not zero on others"):
         Engine(trunk, inverse_norms()).backward(losses, rows=rows)
     assert trunk.weight.grad is None
 
