@@ -38,13 +38,19 @@ def main() -> None:
     for task, scores in joint["scores"].items():
         own, trees = sum(scores) / len(scores), by_name["boosting"]["scores"][task]
         behind = sum(trees) / len(trees) - own
-        print(f"{task}: {behind:+.4f} AUC behind boosting (aim: at most {WITHIN}): {'met' if behind <= WITHIN else 'missed'}")
+        print(
+            f"{task}: {behind:+.4f} AUC behind boosting (aim: at most {WITHIN}): {'met' if behind <= WITHIN else 'missed'}"
+        )
     for each in found["gains"]:
         if each["variant"] == joint["name"]:
             harmed = each["high"] < 0
-            print(f"{each['task']}: below its single-task network by more than the interval: {'yes, missed' if harmed else 'no, met'}")
+            print(
+                f"{each['task']}: below its single-task network by more than the interval: {'yes, missed' if harmed else 'no, met'}"
+            )
     share = joint["cost"]["seconds"] / by_name["single-task"]["cost"]["seconds"]
-    print(f"seconds of joint over all single-task networks: {share:.2f} (aim: below 0.5): {'met' if share < 0.5 else 'missed'}")
+    print(
+        f"seconds of joint over all single-task networks: {share:.2f} (aim: below 0.5): {'met' if share < 0.5 else 'missed'}"
+    )
 
 
 if __name__ == "__main__":

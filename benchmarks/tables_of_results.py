@@ -35,7 +35,7 @@ def spread(values: list[float | None] | None) -> str:
         return "-"
     mean = sum(held) / len(held)
     deviation = math.sqrt(sum((value - mean) ** 2 for value in held) / (len(held) - 1)) if len(held) > 1 else 0.0
-    return f"{mean:.4g}" + (f" ± {deviation:.2g}" if deviation else "")
+    return f"{mean:.4g}" + (f" ± {deviation:.2g}" if deviation > 1e-9 else "")
 
 
 def interval(each: dict[str, Any] | None) -> str:

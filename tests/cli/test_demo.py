@@ -57,6 +57,6 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     result = CliRunner().invoke(app, ["demo"])
     assert result.exit_code == 0, result.output
     page = Path(result.stdout.splitlines()[-1])
-    assert page == Path("cotrain-demo/runs/cancer-compare/report.html")
+    assert page == Path("cotrain-demo/runs/cancer/report.html")
     assert "worst concavity" in page.read_text(encoding="utf-8")
     assert "too few seeds" in " ".join(result.stdout.split()).lower()

@@ -82,6 +82,7 @@ def test_a_smaller_error_is_a_gain_and_a_larger_one_is_harm() -> None:
     )
     assert better.per_seed == pytest.approx((0.2, 0.1, 0.15, 0.2, 0.1))
     assert better.value == pytest.approx(0.15)
+    assert better.high < 1
     assert (better.helped, better.harmed) == (True, False)
     assert (worse.helped, worse.harmed) == (False, True)
 
@@ -89,9 +90,17 @@ def test_a_smaller_error_is_a_gain_and_a_larger_one_is_harm() -> None:
 def test_the_interval_of_seeds_alone_is_students() -> None:
     joint = [0.08, 0.09, 0.085, 0.08, 0.09]
     found = simple(joint, [0.1] * 5)
-    se = np.std(found.per_seed, ddof=1) / math.sqrt(5)
-    assert found.high - found.value == pytest.approx(2.7764451 * se, rel=1e-5)
-    assert found.value - found.low == pytest.approx(found.high - found.value)
+    se = np.std(np.array(joint) / np.mean(joint), ddof=1) / math.sqrt(5)
+    assert math.log(1 - found.low) - math.log(1 - found.value) == pytest.approx(2.7764451 * se, rel=1e-5)
+    assert math.log(1 - found.value) - math.log(1 - found.high) == pytest.approx(2.7764451 * se, rel=1e-5)
+
+
+def test_a_halved_error_lies_as_far_from_none_as_a_doubled_one() -> None:
+    joint, single = [0.1, 0.12, 0.11, 0.1, 0.12], [0.2, 0.21, 0.19, 0.2, 0.22]
+    one, other = simple(joint, single), simple(single, joint)
+    assert math.log(1 - one.low) == pytest.approx(-math.log(1 - other.high))
+    wild = simple([0.01, 0.2, 0.01, 0.02, 0.3], single)
+    assert wild.high < 1
 
 
 def test_the_width_falls_to_the_normal_quantile_as_rows_dominate() -> None:
@@ -105,8 +114,11 @@ def test_zero_errors() -> None:
     both = simple([0.0] * 5, [0.0] * 5)
     assert (both.value, both.low, both.high) == (0.0, 0.0, 0.0)
     perfect = simple([0.0] * 5, [0.1] * 5)
-    assert (perfect.value, perfect.helped) == (1.0, True)
-    lost = simple([0.1] * 5, [0.0] + [0.1] * 4)
+    assert (perfect.value, perfect.helped) == (1.0, False)
+    some = simple([0.1] * 5, [0.0] + [0.1] * 4)
+    assert some.value == pytest.approx(-0.25)
+    assert some.low < some.value < some.high
+    lost = simple([0.1] * 5, [0.0] * 5)
     assert lost.value == -math.inf
     assert math.isnan(lost.low)
     assert not lost.helped

@@ -21,26 +21,23 @@ def demo(
     import torch
 
     from cotrain.cli.messages import say
-    from cotrain.cli.progress import progress
     from cotrain.cli.scores import print_scores
     from cotrain.cli.verdict import print_verdict
     from cotrain.recipe.compare import compare
     from cotrain.recipe.config import load_config
     from cotrain.recipe.demos import write_demo
-    from cotrain.recipe.run import train
+    from cotrain.recipe.run import load
     from cotrain.report.page import write_report
 
     torch.set_num_threads(1)  # networks this small only lose time to threads that wait for each other
     path = write_demo(name, folder)
     say(f"wrote {path.parent / (path.stem + '.csv')} and {path}")
     config = load_config(path)
-    say("\n1. one network for all tasks (cotrain train)")
-    run = train(config, folder=free(path.parent / "runs" / config.name), progress=progress())
-    print_scores(run.metrics)
-    say("\n2. beside one network a task and boosted trees (cotrain compare)")
-    compared = compare(config, folder=free(path.parent / "runs" / f"{config.name}-compare"), progress=say)
-    print_verdict(json.loads((Path(compared) / "compare.json").read_text(encoding="utf-8")))
-    say("\n3. the report (cotrain report)")
+    say("\none network for all tasks, one network a task and boosted trees, over five seeds (cotrain compare)")
+    compared = compare(config, folder=free(path.parent / "runs" / config.name), progress=say)
+    print_scores(load(compared).metrics)
+    print_verdict(json.loads((compared / "compare.json").read_text(encoding="utf-8")))
+    say("\nthe report (cotrain report)")
     typer.echo(str(write_report(compared)))
 
 

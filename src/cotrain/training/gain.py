@@ -1,11 +1,12 @@
 """Did sharing help? Gains against single-task networks, paired by seed and test row, with an interval over both.
 
-    gain_s = 1 - error_joint,s / error_single,s        one seed s, primary error on the same test rows
-    gain   = mean over S seeds
-    se^2   = var_s(gain_s) / S  +  var_rows(gain)      seeds and rows are independent sources of noise
+    ratio = mean_s error_joint,s / mean_s error_single,s       primary errors on the same test rows, S seeds s
+    gain  = 1 - ratio
+    se^2  = var_s(a_s - b_s) / S  +  var_rows(log ratio)       a_s, b_s: each error over its own mean over seeds
 
-The second term is a bootstrap over test rows in which every variant and seed meets the same resampled rows. The interval is
-gain +- t(0.975, df) se, with df by Welch and Satterthwaite: (a + b)^2 / (a^2 / (S - 1)) for a, b the two terms.
+Both terms are variances of log ratio: the first by seeds (to first order), the second by a bootstrap over test rows in which every
+variant and seed meets the same resampled rows. The interval is 1 - ratio exp(+- t(0.975, df) se): it never passes 100 %, and a halved
+error lies as far from none as a doubled one. df by Welch and Satterthwaite: (u + v)^2 / (u^2 / (S - 1)) for u, v the two terms.
 Noise that belongs to a seed and a row together is in both terms: the interval is then too wide, never too narrow.
 
 Source: B. L. Welch, Biometrika 34, 1947 (degrees of freedom); B. Efron, Annals of Statistics 7, 1979 (bootstrap).
@@ -27,7 +28,7 @@ REPLICATES = 400
 
 @dataclass(frozen=True)
 class Gain:
-    """Relative reduction of the primary error, and its 95 % interval (NaN where there is only one seed, or a gain is not finite)."""
+    """Relative reduction of the primary error, and its 95 % interval (NaN where there is only one seed, or no error on one side)."""
 
     value: float
     low: float
@@ -56,26 +57,27 @@ def gain(
     """The gain of one variant on one task.
 
     joint, single: [S] primary errors per seed. joint_rows, single_rows: S arrays [R], the same errors under R resamplings of the rows.
-    An error of zero on both sides is no gain; a single-task error of zero alone gives minus infinity, which has no interval.
+    No error on either side is no gain; an error beside none is minus infinity. Where one side has no error at all there is no interval.
     Resamplings under which an error cannot be told (one class only ...) are left out; where series differ in length the shorter counts.
 
     >>> rows = [np.array([0.2, 0.2])] * 2
     >>> gain([0.1, 0.1], [0.2, 0.2], [np.array([0.1, 0.1])] * 2, rows)
     Gain(value=0.5, low=0.5, high=0.5, per_seed=(0.5, 0.5))
     """
-    per_seed = np.array([_relative(a, b) for a, b in zip(joint, single, strict=True)])
-    value = float(per_seed.mean())
-    if len(per_seed) < 2 or not np.isfinite(per_seed).all():
-        return Gain(value, math.nan, math.nan, tuple(per_seed.tolist()))
-    seeds = float(per_seed.var(ddof=1)) / len(per_seed)
+    a, b = np.array(joint, dtype=np.float64), np.array(single, dtype=np.float64)
+    per_seed = tuple(_relative(one, other) for one, other in zip(joint, single, strict=True))
+    value = _relative(float(a.mean()), float(b.mean()))
+    if value == 0 and not a.any() and not b.any():
+        return Gain(0.0, 0.0, 0.0, per_seed)
+    if len(a) < 2 or not 0 < a.mean() < math.inf or not 0 < b.mean() < math.inf:
+        return Gain(value, math.nan, math.nan, per_seed)
+    seeds = float((a / a.mean() - b / b.mean()).var(ddof=1)) / len(a)
     length = min(len(rows) for rows in (*joint_rows, *single_rows))
-    resampled = np.stack(
-        [_relatives(a[:length], b[:length]) for a, b in zip(joint_rows, single_rows, strict=True)]
-    ).mean(0)
-    held = resampled[np.isfinite(resampled)]
-    rows = float(held.var(ddof=1)) if held.size > 1 else 0.0
-    half = half_width(seeds, rows, len(per_seed))
-    return Gain(value, value - half, value + half, tuple(per_seed.tolist()))
+    above, below = (np.stack([rows[:length] for rows in side]).mean(0) for side in (joint_rows, single_rows))
+    told = np.isfinite(above) & np.isfinite(below) & (above > 0) & (below > 0)
+    rows = float(np.log(above[told] / below[told]).var(ddof=1)) if told.sum() > 1 else 0.0
+    half = half_width(seeds, rows, len(a))
+    return Gain(value, 1 - (1 - value) * math.exp(half), 1 - (1 - value) * math.exp(-half), per_seed)
 
 
 def half_width(seeds: float, rows: float, count: int) -> float:
@@ -94,12 +96,6 @@ def _relative(joint: float, single: float) -> float:
     if single == 0:
         return 0.0 if joint == 0 else -math.inf
     return 1.0 - joint / single
-
-
-def _relatives(joint: Array, single: Array) -> Array:
-    """`_relative` of many pairs."""
-    ratio = np.divide(joint, single, out=np.full(len(joint), np.inf), where=single != 0)
-    return 1.0 - np.where((joint == 0) & (single == 0), 1.0, ratio)
 
 
 def delta_m(joint: Mapping[str, float], single: Mapping[str, float], higher: Mapping[str, bool]) -> float:
