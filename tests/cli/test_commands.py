@@ -149,6 +149,17 @@ def test_ctrl_c_saves_and_says_how_to_go_on(trees: Path) -> None:
     assert len(log.read_text().splitlines()) >= done + 1
 
 
+def test_a_training_that_breaks_down_ends_with_1_and_the_task() -> None:
+    wild = "epochs: 200, clip: null, early_stopping: null, optimizer: {name: sgd, lr: 1.0e+30}"
+    Path("wild.yaml").write_text(CONFIG.replace("epochs: 2", wild))
+    result = ask("train", "wild.yaml")
+    assert result.exit_code == 1
+    said = " ".join(result.stderr.split())
+    assert "not finite" in said
+    assert "lower train.optimizer.lr" in said
+    assert "Traceback" not in said
+
+
 def test_help_takes_less_than_a_breath_of_cpu() -> None:
     command = [sys.executable, "-m", "cotrain.cli.main", "--help"]
     spent = []

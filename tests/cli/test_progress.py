@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from cotrain.cli.progress import LiveProgress, Pace, QuietProgress
+from cotrain.cli.progress import Counted, LiveProgress, Pace, QuietProgress
 from cotrain.training.watch import Plan
 
 PLAN = Plan(tasks=("income", "age"), epochs=4, steps=10)
@@ -118,3 +118,14 @@ def test_the_live_view_does_not_look_at_every_step(live: tuple[LiveProgress, io.
         clock.now += 0.01
         view.stepped(1, step, losses)
     assert 2 <= looks <= 5
+
+
+def test_trainings_of_a_comparison_are_counted_with_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    say = Counted(6, 2, clock)
+    for text in ("seed 0: single-task", "seed 0: joint", "seed 0: boosting", "  left out: why", "seed 1: single-task"):
+        say(text)
+        clock.now += 10.0 if text.startswith("seed") else 0.0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["1/6  seed 0: single-task", "2/6  seed 0: joint"]
+    assert lines[3:] == ["  left out: why", "4/6  seed 1: single-task, about 30 s left"]

@@ -28,6 +28,7 @@ def compare(
     import json
 
     from cotrain.cli.messages import note, say
+    from cotrain.cli.progress import counted
     from cotrain.cli.verdict import print_verdict
     from cotrain.recipe.compare import compare as compare_config
     from cotrain.recipe.config import load_config
@@ -39,7 +40,7 @@ def compare(
             settings, compare=dataclasses.replace(settings.compare, seeds=tuple(range(seeds)))
         )
     try:
-        where = compare_config(settings, folder=folder, progress=say, resume=resume)
+        where = compare_config(settings, folder=folder, progress=say if resume else counted(settings), resume=resume)
     except KeyboardInterrupt:
         kept = newest_folder(f"{settings.name}-compare", folder)
         say(f"\nstopped; every training that was finished is kept in {kept}")

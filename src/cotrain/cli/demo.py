@@ -21,6 +21,7 @@ def demo(
     import torch
 
     from cotrain.cli.messages import say
+    from cotrain.cli.progress import counted
     from cotrain.cli.scores import print_scores
     from cotrain.cli.verdict import print_verdict
     from cotrain.recipe.compare import compare
@@ -34,7 +35,7 @@ def demo(
     say(f"wrote {path.parent / (path.stem + '.csv')} and {path}")
     config = load_config(path)
     say("\none network for all tasks, one network a task and boosted trees, over five seeds (cotrain compare)")
-    compared = compare(config, folder=free(path.parent / "runs" / config.name), progress=say)
+    compared = compare(config, folder=free(path.parent / "runs" / config.name), progress=counted(config))
     print_scores(load(compared).metrics)
     print_verdict(json.loads((compared / "compare.json").read_text(encoding="utf-8")))
     say("\nthe report (cotrain report)")

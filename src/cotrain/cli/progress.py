@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cotrain.cli.messages import coloured, say, width
 
 if TYPE_CHECKING:
+    from cotrain.recipe.config import Config
     from cotrain.training.watch import Plan
 
 EVERY = 5.0
@@ -173,6 +174,34 @@ class LiveProgress:
         done = (epoch - 1) + (step / self.plan.steps if self.plan.steps else 0)
         bar = ProgressBar(total=self.plan.epochs, completed=done, width=min(60, width()))
         self.live.update(Group(Text(head), bar, table), refresh=True)
+
+
+class Counted:
+    """Says each of a known number of trainings with its number and, from the second round on, the time left."""
+
+    def __init__(self, total: int, rounds: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total, self.first_round = total, total // max(rounds, 1)
+        self.clock = clock
+        self.start = clock()
+        self.done = 0
+
+    def __call__(self, text: str) -> None:
+        """Say that a training begins; an indented text is a remark and is not counted."""
+        if text.startswith(" "):
+            say(text)
+            return
+        spent = self.clock() - self.start
+        known = self.done >= self.first_round
+        left = f", about {spoken(spent / self.done * (self.total - self.done))} left" if known and self.done else ""
+        self.done += 1
+        say(f"{self.done}/{self.total}  {text}{left}")
+
+
+def counted(config: Config) -> Counted:
+    """Progress for `cotrain compare`: every variant once a seed."""
+    settings = config.compare
+    variants = 1 + settings.single + settings.boosting + len(settings.variants)
+    return Counted(len(settings.seeds) * variants, len(settings.seeds))
 
 
 def progress() -> LiveProgress | QuietProgress:
