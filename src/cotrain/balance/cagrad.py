@@ -115,7 +115,7 @@ class CAGrad(GramianWeigher):
 
     d = g_0 + (c |g_0| / |g_w|) g_w with w on the simplex minimising <g_w, g_0> + c |g_0| |g_w|; the weights returned are 1/T +
     (c |g_0| / |g_w|) w. c = 0 is the mean, c -> infinity `MGDA`'s direction. `c` 0.4 is the authors' for NYUv2 and the default of
-    nash-mtl and LibMTL (0.5 in the toy problem). Solved exactly, with a certificate (`cagrad_weights`); the authors run SciPy's
+    nash-mtl (0.5 in the toy problem and in LibMTL). Solved exactly, with a certificate (`cagrad_weights`); the authors run SciPy's
     SLSQP from w = 1/T with 1e-8 added under the roots, and divide d by 1 + c^2 (their "rescale 1"), which the engine's length
     decides here.
 

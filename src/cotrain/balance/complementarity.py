@@ -25,6 +25,9 @@ RIDGE = 1e-12
 TOLERANCE = 1e-11
 """A sign counts as wrong beyond this, relative to the largest entry of q or of y."""
 
+ENOUGH = 1e-11
+"""Where pivoting leaves a larger violation than this, the interior point method has a try, and the better answer is kept."""
+
 GAP = 1e-14
 """The interior point method stops where the mean of y m, and m - C y - q, are below this, relative to max(1, |y|)."""
 
@@ -45,17 +48,56 @@ def complementary(cosines: Tensor, linear: Tensor) -> Complementary:
     """
     scale = linear.abs().amax(dim=-1, keepdim=True)
     wanted = linear / torch.where(scale > 0, scale, 1.0)
-    solutions, left = _pivoted(cosines, wanted)
-    if left.numel() > 0:
-        solutions[left] = _interior(cosines, wanted[left])
-    slack = solutions @ cosines + wanted
-    size = solutions.abs().amax(dim=-1, keepdim=True).clamp_min(1.0)
-    violation = torch.maximum((-slack).clamp_min(0.0), (solutions * slack).abs() / size) / size
+    solutions = _pivoted_one(cosines, wanted) if len(linear) == 1 else _pivoted(cosines, wanted)
+    violation = _violation(cosines, wanted, solutions)
+    if bool((violation > ENOUGH).any()):
+        rest = violation > ENOUGH
+        other = _interior(cosines, wanted[rest])
+        found = _violation(cosines, wanted[rest], other)
+        solutions[rest] = torch.where((found < violation[rest]).unsqueeze(-1), other, solutions[rest])
+        violation[rest] = torch.minimum(found, violation[rest])
     return Complementary(solutions * scale, float(violation.max()))
 
 
-def _pivoted(cosines: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]:
-    """Solutions by block principal pivoting, and the indices of those it did not reach (theirs are zero)."""
+def _violation(cosines: Tensor, linear: Tensor, solutions: Tensor) -> Tensor:
+    """The largest violation [M] of m >= 0 and y m = 0, relative to max(1, |y|); infinite for a y that is not finite."""
+    slack = solutions @ cosines + linear
+    size = solutions.amax(dim=-1, keepdim=True).clamp_min(1.0)
+    worst = torch.maximum(-slack, (solutions * slack).abs() / size).amax(dim=-1) / size.squeeze(-1)
+    return worst.clamp_min(0.0).nan_to_num(torch.inf)
+
+
+def _pivoted_one(cosines: Tensor, linear: Tensor) -> Tensor:
+    """What `_pivoted` does, for one q [1, T]: the small systems are cut out instead of masked."""
+    q = linear[0]
+    solution, free = torch.zeros_like(q), q < 0
+    fewest, chances = len(q) + 1, 3
+    while chances >= 0:
+        places = free.nonzero().squeeze(-1)
+        matrix = cosines[places][:, places]
+        right = -q[places].unsqueeze(-1)
+        raised = matrix.clone()
+        raised.diagonal().add_(RIDGE)
+        factor = torch.linalg.cholesky_ex(raised)[0]
+        part = torch.cholesky_solve(right, factor)
+        solution = torch.zeros_like(q).index_put_((places,), part.squeeze(-1))
+        bound = -TOLERANCE * max(1.0, float(solution.abs().amax()))
+        wrong = torch.where(free, solution, cosines @ solution + q) < bound
+        count = int(wrong.sum())
+        if count == 0:
+            for _ in range(2):
+                better = part + torch.cholesky_solve(right - matrix @ part, factor)
+                part = better if bool((better >= 0).all()) else part
+            solution = torch.zeros_like(q).index_put_((places,), part.squeeze(-1).clamp_min(0.0))
+            return solution.unsqueeze(0)
+        chances = 3 if count < fewest else chances - 1
+        fewest = min(fewest, count)
+        free = free ^ wrong
+    return torch.zeros_like(linear)
+
+
+def _pivoted(cosines: Tensor, linear: Tensor) -> Tensor:
+    """Solutions [M, T] by block principal pivoting; zeros where it stalls."""
     solutions = torch.zeros_like(linear)
     raised = cosines.clone()
     raised.diagonal().add_(RIDGE)
@@ -63,7 +105,6 @@ def _pivoted(cosines: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]:
     free = linear < 0
     fewest = torch.full_like(todo, linear.shape[1] + 1)
     chances = torch.full_like(todo, 3)
-    lost: list[Tensor] = []
     while todo.numel() > 0:
         q = linear[todo]
         factor = _factor(raised, free)
@@ -77,13 +118,10 @@ def _pivoted(cosines: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]:
         better = count < fewest
         chances = torch.where(better, 3, chances - 1)
         fewest = torch.minimum(fewest, count)
-        stuck = ~done & (chances < 0)
-        if bool(stuck.any()):
-            lost.append(todo[stuck])
-        left = ~done & ~stuck
+        left = ~done & (chances >= 0)
         todo, fewest, chances = todo[left], fewest[left], chances[left]
         free = (free ^ wrong)[left]
-    return solutions, torch.cat(lost) if lost else todo
+    return solutions
 
 
 def _factor(raised: Tensor, free: Tensor) -> Tensor:

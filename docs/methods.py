@@ -1,0 +1,93 @@
+"""Writes methods.md: every balancing method with what it reads, costs and takes, read from the classes themselves.
+
+python docs/methods.py
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from cotrain.balance.gallery import BALANCERS
+from cotrain.balance.protocol import Combiner, Weigher
+from cotrain.core.gallery import settings_of
+
+PAGE = Path(__file__).with_name("methods.md")
+
+HEAD = """# Balancing methods
+
+Written by `python docs/methods.py` from the classes; `cotrain methods balance --json` gives the same for programs.
+
+Every name below stands in a config (`balance: {name: cagrad, c: 0.5}`) and for a class of `cotrain.balance` (`CAGrad(c=0.5)`). Each class's
+docstring has the formula, the equation in the paper, every difference from the paper and from the authors' code, and where each default comes
+from. None is promised to beat the sum of well-scaled losses; see [results](results.md) for what was measured, and compare on your own data
+(`cotrain compare`).
+
+**Loss methods** weigh trunk and heads alike and cost one joint step (one forward pass, one backward pass of the summed loss).
+**Gradient methods** weigh the shared part only and leave each head at its own task's gradient; most need the Gramian, the inner products of
+the tasks' gradients on the shared part, which the engine measures in one pass (a *Gramian step*; `mode="features"` measures it at the
+features, for about a joint step).
+
+All of them treat hard inputs alike. A task whose loss or gradient is not finite is left out of the step with weight 0, counted and said in the
+step's report. A task without a gradient on the shared part has weight 0 in a gradient method. Weights are the paper's own; how long the
+step is, is the engine's affair (`length`). Where a problem has no solution, or a solver stops early, the answer is defined in the docstring
+and said in the report.
+
+| name | class | family | reads | cost | settings (defaults) | source |
+|---|---|---|---|---|---|---|
+"""
+
+TAIL = """
+## What some of them promise
+
+Checked on 10,000 drawn Jacobians for each spread of gradient lengths, 1, 100 and 10,000 to 1 (`benchmarks/promises.py`), and in the tests.
+
+| promise | methods |
+|---|---|
+| no task is harmed: cos(g_k, d) >= -1e-6 for every k | UPGrad, DualProj, MGDA, CAGrad with c >= 1, NashMTL, FairGrad |
+| weights on the simplex | MGDA, RLW, CoV, FAMO |
+| the shortest vector of the hull | MGDA |
+| equal projections and cosines, for linearly independent gradients | IMTLG, IMTL, ConFIG |
+| G w = w^(-1/alpha) to 1e-5, wherever a solution exists that float64 can hold | NashMTL (alpha = 1), FairGrad (alpha >= 1/2) |
+| rescaling one task's loss does not change the direction | NashMTL, IMTLG, ConFIG, DBMTL, MGDA with l2, Log, GLS |
+
+IMTLG, IMTL, ConFIG and AlignedMTL may give negative weights. PCGrad, GradVac, AlignedMTL and CAGrad with c < 1 may still harm a task.
+
+## Not offered
+
+GO4Align, CoBa, ExcessMTL, Auto-Lambda, MoCo, MoDo, SDMGrad, AdaTask, RotoGrad, M-ConFIG: they need a second batch, validation gradients, or an
+optimiser state a task. ConicGrad, PAMOO and others whose rules could not be verified in their paper or their authors' code.
+"""
+
+
+def reads(cls: type) -> str:
+    """What the method is shown, in words."""
+    if issubclass(cls, Combiner):
+        return f"gradients at the {cls.at}"
+    if "weigher" in settings_of(cls):
+        return "what its weigher reads"
+    needs = cls.needs if issubclass(cls, Weigher) else frozenset()
+    return ", ".join(sorted(need.replace("_", " ") for need in needs))
+
+
+def settings(cls: type) -> str:
+    """The settings with their defaults."""
+    shown = [
+        f"`{setting.name}`" + ("" if setting.required else f" {setting.default}")
+        for setting in settings_of(cls).values()
+    ]
+    return ", ".join(shown) or "-"
+
+
+def page() -> str:
+    """The whole page."""
+    rows = []
+    for name, cls in BALANCERS.items():
+        source = inspect.getattr_static(cls, "source")
+        cells = (f"`{name}`", f"`{cls.__name__}`", cls.family, reads(cls), cls.cost, settings(cls), source)  # type: ignore[attr-defined]
+        rows.append("| " + " | ".join(cells) + " |")
+    return HEAD + "\n".join(rows) + "\n" + TAIL
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
