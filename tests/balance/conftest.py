@@ -89,6 +89,33 @@ def plain_gramian(rows: list[list[Tensor | None]]) -> Tensor:
     return answer
 
 
+TASKS = ("one", "two", "three")
+
+
+class Net(nn.Module):
+    """Two layers and a head a task, float64."""
+
+    def __init__(self, tasks: tuple[str, ...] = TASKS) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 5)).double()
+        self.heads = nn.ModuleDict({task: nn.Linear(5, 1).double() for task in tasks})
+
+    def losses(self, rows: int = 4) -> dict[str, Tensor]:
+        """One squared error a task on a fresh batch."""
+        h = self.trunk(torch.randn(rows, 6, dtype=torch.float64))
+        return {task: head(h).sub(k).square().mean() for k, (task, head) in enumerate(self.heads.items())}
+
+    def gradients(self) -> list[Tensor]:
+        """Every `.grad`, zeros where there is none."""
+        return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in self.parameters()]
+
+
+@pytest.fixture
+def net() -> Net:
+    """A fresh network of three tasks."""
+    return Net()
+
+
 Agree = Callable[..., Report]
 
 

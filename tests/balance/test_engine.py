@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -21,25 +20,7 @@ from cotrain.core.errors import ConfigError, TrainingError, UnsupportedError
 TASKS = ("one", "two", "three")
 
 
-class Net(nn.Module):
-    """Two layers and a head a task, float64."""
-
-    def __init__(self, tasks: tuple[str, ...] = TASKS) -> None:
-        super().__init__()
-        self.trunk = nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 5)).double()
-        self.heads = nn.ModuleDict({task: nn.Linear(5, 1).double() for task in tasks})
-
-    def losses(self, rows: int = 4) -> dict[str, Tensor]:
-        """One squared error a task on a fresh batch."""
-        h = self.trunk(torch.randn(rows, 6, dtype=torch.float64))
-        return {task: head(h).sub(k).square().mean() for k, (task, head) in enumerate(self.heads.items())}
-
-    def gradients(self) -> list[Tensor]:
-        """Every `.grad`, zeros where there is none."""
-        return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in self.parameters()]
-
-
-def loss_gradients(losses: dict[str, Tensor], net: Net, weights: dict[str, float]) -> list[Tensor]:
+def loss_gradients(losses: dict[str, Tensor], net: nn.Module, weights: dict[str, float]) -> list[Tensor]:
     """The gradient of the weighted sum, by torch."""
     total = sum(weights[name] * loss for name, loss in losses.items())
     found = torch.autograd.grad(total, list(net.parameters()), retain_graph=True, allow_unused=True)
@@ -50,8 +31,8 @@ def loss_gradients(losses: dict[str, Tensor], net: Net, weights: dict[str, float
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_sum_is_the_plain_sum_bit_for_bit(dtype: torch.dtype) -> None:
-    net = Net().to(dtype)
+def test_the_sum_is_the_plain_sum_bit_for_bit(net, dtype: torch.dtype) -> None:
+    net.to(dtype)
     x = torch.randn(8, 6, dtype=dtype)
 
     def losses() -> dict[str, Tensor]:
@@ -67,8 +48,7 @@ def test_the_sum_is_the_plain_sum_bit_for_bit(dtype: torch.dtype) -> None:
     assert report.gramian is None
 
 
-def test_a_loss_method_weighs_trunk_and_heads_alike_in_one_pass() -> None:
-    net = Net()
+def test_a_loss_method_weighs_trunk_and_heads_alike_in_one_pass(net) -> None:
     seen: list[int] = []
     losses = net.losses()
     expected = loss_gradients(losses, net, dict.fromkeys(TASKS, 0.5))
@@ -81,8 +61,7 @@ def test_a_loss_method_weighs_trunk_and_heads_alike_in_one_pass() -> None:
         torch.testing.assert_close(found, truth)
 
 
-def test_the_penalty_of_a_loss_method_is_unweighted() -> None:
-    net = Net()
+def test_the_penalty_of_a_loss_method_is_unweighted(net) -> None:
     losses = net.losses()
     penalty = net.trunk[0].weight.square().sum()
     expected = loss_gradients({**losses, "penalty": penalty}, net, {**dict.fromkeys(TASKS, 0.5), "penalty": 1.0})
@@ -91,8 +70,7 @@ def test_the_penalty_of_a_loss_method_is_unweighted() -> None:
         torch.testing.assert_close(found, truth)
 
 
-def test_without_any_loss_only_the_penalty_is_passed() -> None:
-    net = Net()
+def test_without_any_loss_only_the_penalty_is_passed(net) -> None:
     report = Engine(None, Sum()).backward({}, penalty=net.trunk[0].weight.sum())
     assert report.weights == {}
     assert not report.step_skipped
@@ -102,8 +80,7 @@ def test_without_any_loss_only_the_penalty_is_passed() -> None:
 # ------------------------------------------------------------------------------------------------------------- features mode
 
 
-def test_features_use_one_pass_of_the_trunk_and_the_weights_of_the_features(rows_by_loop, inverse_norms) -> None:
-    net = Net()
+def test_features_use_one_pass_of_the_trunk_and_the_weights_of_the_features(net, rows_by_loop, inverse_norms) -> None:
     h = net.trunk(torch.randn(4, 6, dtype=torch.float64))
     losses = {task: head(h).sub(k).square().mean() for k, (task, head) in enumerate(net.heads.items())}
     z = torch.stack([torch.autograd.grad(loss, h, retain_graph=True)[0].flatten() for loss in losses.values()])
@@ -119,8 +96,7 @@ def test_features_use_one_pass_of_the_trunk_and_the_weights_of_the_features(rows
     assert len(passes) == 1
 
 
-def test_features_add_penalty_and_unit_heads(inverse_norms) -> None:
-    net = Net()
+def test_features_add_penalty_and_unit_heads(net, inverse_norms) -> None:
     losses = net.losses()
     penalty = net.trunk[0].weight.square().sum() + net.heads["one"].weight.sum()
     unit = loss_gradients({**losses, "penalty": penalty}, net, {**dict.fromkeys(TASKS, 1.0), "penalty": 1.0})
@@ -130,14 +106,12 @@ def test_features_add_penalty_and_unit_heads(inverse_norms) -> None:
             torch.testing.assert_close(parameter.grad, truth)
 
 
-def test_features_weigh_everything_below_and_refuse_a_narrower_shared_part(inverse_norms) -> None:
-    net = Net()
+def test_features_weigh_everything_below_and_refuse_a_narrower_shared_part(net, inverse_norms) -> None:
     with pytest.raises(UnsupportedError, match="weighs everything below"):
         Engine(net.trunk[2], inverse_norms(), mode="features").backward(net.losses())
 
 
-def test_a_combiner_at_the_features(largest_at_features) -> None:
-    net = Net()
+def test_a_combiner_at_the_features(net, largest_at_features) -> None:
     h = net.trunk(torch.randn(4, 6, dtype=torch.float64))
     losses = {task: head(h).sub(k).square().mean() for k, (task, head) in enumerate(net.heads.items())}
     z = torch.stack([torch.autograd.grad(loss, h, retain_graph=True)[0] for loss in losses.values()])
@@ -158,8 +132,7 @@ def test_needs_that_a_mode_cannot_meet_are_refused(by_layer, largest) -> None:
 
 
 @pytest.mark.parametrize("mode", ["exact", "features"])
-def test_the_length_is_that_of_unit_weights(mode: str) -> None:
-    net = Net()
+def test_the_length_is_that_of_unit_weights(net, mode: str) -> None:
     report = Engine(None, NashMTL(), mode=mode).backward(net.losses())
     norms = report.norms
     assert float((report.applied * norms).sum()) == pytest.approx(float(norms.sum()), rel=1e-12)
@@ -168,15 +141,13 @@ def test_the_length_is_that_of_unit_weights(mode: str) -> None:
     torch.testing.assert_close(paper.applied, NashMTL().weights(paper.gramian))
 
 
-def test_the_step_vanishes_where_all_gradients_do(unit_weights) -> None:
-    net = Net()
+def test_the_step_vanishes_where_all_gradients_do(net, unit_weights) -> None:
     report = Engine(None, NashMTL()).backward({name: loss * 0 for name, loss in net.losses().items()})
     assert float(report.gramian.abs().max()) == 0.0
     assert all(not bool(gradient.any()) for gradient in net.gradients())
 
 
-def test_weights_are_refreshed_every_n_steps_and_reused_between(inverse_norms) -> None:
-    net = Net()
+def test_weights_are_refreshed_every_n_steps_and_reused_between(net, inverse_norms) -> None:
     engine = Engine(net.trunk, inverse_norms(), every=3)
     reports = []
     for _ in range(7):
@@ -194,8 +165,7 @@ def test_weights_are_refreshed_every_n_steps_and_reused_between(inverse_norms) -
     assert reports[1].gramian is None
 
 
-def test_a_task_unknown_to_the_held_weights_refreshes_them(inverse_norms) -> None:
-    net = Net()
+def test_a_task_unknown_to_the_held_weights_refreshes_them(net, inverse_norms) -> None:
     engine = Engine(None, inverse_norms(), every=10)
     losses = net.losses()
     del losses["three"]
@@ -204,8 +174,7 @@ def test_a_task_unknown_to_the_held_weights_refreshes_them(inverse_norms) -> Non
     assert engine.backward(net.losses()).refreshed
 
 
-def test_weights_by_layer_are_reused_by_layer(by_layer) -> None:
-    net = Net()
+def test_weights_by_layer_are_reused_by_layer(net, by_layer) -> None:
     engine = Engine(net.trunk, by_layer(), every=2, length="paper")
     engine.backward(net.losses())
     net.zero_grad()
@@ -218,8 +187,7 @@ def test_weights_by_layer_are_reused_by_layer(by_layer) -> None:
     )
 
 
-def test_given_weights_are_used_and_the_method_is_not_asked(inverse_norms) -> None:
-    net = Net()
+def test_given_weights_are_used_and_the_method_is_not_asked(net, inverse_norms) -> None:
     losses = net.losses()
     rows = [torch.autograd.grad(loss, net.trunk[0].weight, retain_graph=True)[0] for loss in losses.values()]
     report = Engine(None, inverse_norms()).backward(losses, weights={"one": 1.0, "two": 0.0, "three": 2.0})
@@ -229,8 +197,7 @@ def test_given_weights_are_used_and_the_method_is_not_asked(inverse_norms) -> No
         Engine(None, inverse_norms()).backward(net.losses(), weights={"one": 1.0, "two": 1.0})
 
 
-def test_two_passes_balance_an_accumulated_step_exactly(inverse_norms) -> None:
-    net = Net()
+def test_two_passes_balance_an_accumulated_step_exactly(net, inverse_norms) -> None:
     x = torch.randn(8, 6, dtype=torch.float64)
 
     def losses(part: Tensor) -> dict[str, Tensor]:
@@ -250,8 +217,7 @@ def test_two_passes_balance_an_accumulated_step_exactly(inverse_norms) -> None:
         torch.testing.assert_close(found, truth)
 
 
-def test_state_continues_in_a_fresh_engine() -> None:
-    net = Net()
+def test_state_continues_in_a_fresh_engine(net) -> None:
     first = Engine(net.trunk, Uncertainty(lr=0.1), every=2, generator=torch.Generator().manual_seed(3))
     batches = [net.losses() for _ in range(6)]
     for losses in batches[:3]:
@@ -268,8 +234,7 @@ def test_state_continues_in_a_fresh_engine() -> None:
 
 
 @pytest.mark.parametrize("mode", ["exact", "features"])
-def test_a_probe_measures_touches_no_gradient_and_leaves_the_graph(mode: str, inverse_norms) -> None:
-    net = Net()
+def test_a_probe_measures_touches_no_gradient_and_leaves_the_graph(net, mode: str, inverse_norms) -> None:
     losses = net.losses()
     engine = Engine(None, inverse_norms(), mode=mode)
     measured = engine.probe(losses)
@@ -282,108 +247,10 @@ def test_a_probe_measures_touches_no_gradient_and_leaves_the_graph(mode: str, in
     assert (measured.layer_gramians is None) == (mode == "features")
 
 
-# -------------------------------------------------------------------------------------------------------- what is not finite
-
-
-@pytest.mark.parametrize("method", [Sum, Uncertainty, NashMTL])
-def test_a_task_whose_loss_is_not_finite_is_left_out(method: Callable) -> None:
-    net = Net()
-    losses = net.losses()
-    losses["two"] = losses["two"] * float("nan")
-    report = Engine(None, method()).backward(losses)
-    assert report.skipped == {"two": "its loss is not finite"}
-    assert set(report.weights) == {"one", "three"}
-    assert all(bool(g.isfinite().all()) for g in net.gradients())
-    assert net.heads["two"].weight.grad is None
-    assert not report.step_skipped
-
-
-@pytest.mark.parametrize("mode", ["exact", "features"])
-def test_a_task_whose_gradient_is_not_finite_is_left_out(mode: str, inverse_norms) -> None:
-    net = Net()
-    losses = net.losses()
-    losses["two"] = (losses["two"] - losses["two"].detach()).sqrt()
-    rows = [torch.autograd.grad(losses[t], net.trunk[0].weight, retain_graph=True)[0] for t in ("one", "three")]
-    report = Engine(None, inverse_norms(), mode=mode).backward(losses)
-    assert report.skipped == {"two": "its gradient is not finite"}
-    weights = report.weights
-    torch.testing.assert_close(net.trunk[0].weight.grad, weights["one"] * rows[0] + weights["three"] * rows[1])
-    assert net.heads["two"].weight.grad is None
-
-
-def test_nothing_is_touched_when_nothing_is_finite(inverse_norms) -> None:
-    net = Net()
-    engine = Engine(None, inverse_norms())
-    engine.backward(net.losses())
-    before = net.gradients()
-    for losses in (
-        {name: loss * float("inf") for name, loss in net.losses().items()},
-        {name: (loss - loss.detach()).sqrt() for name, loss in net.losses().items()},
-    ):
-        report = engine.backward(losses)
-        assert report.step_skipped
-        assert set(report.skipped) == set(TASKS)
-    report = engine.backward(net.losses(), penalty=net.trunk[0].weight.sum() * float("nan"))
-    assert report.step_skipped
-    assert report.skipped == {"penalty": "it is not finite"}
-    assert (engine.skipped_steps, engine.steps, report.skipped_steps) == (3, 4, 3)
-    assert all(torch.equal(a, b) for a, b in zip(net.gradients(), before, strict=True))
-
-
-def test_no_state_of_the_optimiser_moves_on_a_skipped_step(inverse_norms) -> None:
-    net = Net()
-    optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)
-    engine = Engine(None, inverse_norms())
-    engine.backward(net.losses())
-    optimizer.step()
-    before = copy.deepcopy((net.state_dict(), optimizer.state_dict()["state"]))
-    optimizer.zero_grad()
-    engine.backward({name: loss * float("nan") for name, loss in net.losses().items()})
-    optimizer.step()
-    for name, value in net.state_dict().items():
-        assert torch.equal(value, before[0][name])
-    for place, state in optimizer.state_dict()["state"].items():
-        assert all(torch.equal(value, before[1][place][key]) for key, value in state.items())
-
-
-@pytest.mark.parametrize("method", [Sum, NashMTL])
-@pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_under_a_scaler_what_is_not_finite_stays_visible(method: Callable, where: str) -> None:
-    net = Net()
-    losses = {name: loss * 1024 for name, loss in net.losses().items()}
-    spoilt = losses["two"] * float("nan") if where == "loss" else (losses["two"] - losses["two"].detach()).sqrt()
-    report = Engine(None, method()).backward({**losses, "two": spoilt}, loss_scale=1024.0)
-    assert not bool(net.trunk[0].weight.grad.isfinite().all())
-    assert report.step_skipped == (method is NashMTL or where == "loss")
-
-
-def test_a_scaled_step_is_the_unscaled_one_times_the_scale(agree) -> None:
-    net = Net()
-    losses = net.losses()
-    scaled = {name: loss * 256 for name, loss in losses.items()}
-    plain = Engine(None, NashMTL()).probe(losses)
-    report = agree(scaled, list(net.parameters()), loss_scale=256.0)
-    torch.testing.assert_close(report.gramian, plain.gramian)
-    torch.testing.assert_close(report.losses, plain.losses)
-
-
-def test_weights_that_are_not_finite_skip_the_step(inverse_norms) -> None:
-    class Broken(inverse_norms):
-        def weigh(self, seen):
-            return torch.full_like(seen.losses, float("nan"))
-
-    net = Net()
-    report = Engine(None, Broken()).backward(net.losses())
-    assert report.step_skipped
-    assert set(report.skipped.values()) == {"the method's weights are not finite"}
-    assert all(p.grad is None for p in net.parameters())
-
-
 # --------------------------------------------------------------------------------------------------------- tasks and refusals
 
 
-def test_tasks_come_and_go() -> None:
-    net = Net()
+def test_tasks_come_and_go(net) -> None:
     engine = Engine(None, NashMTL())
     for names in (TASKS, ("two",), ("three", "one"), TASKS):
         losses = net.losses()
@@ -392,8 +259,7 @@ def test_tasks_come_and_go() -> None:
     assert engine.steps == 4
 
 
-def test_one_task_alone_has_its_own_gradient() -> None:
-    net = Net()
+def test_one_task_alone_has_its_own_gradient(net) -> None:
     losses = {"one": net.losses()["one"]}
     expected = loss_gradients(losses, net, {"one": 1.0})
     Engine(net.trunk, NashMTL()).backward(losses)
@@ -401,8 +267,7 @@ def test_one_task_alone_has_its_own_gradient() -> None:
         torch.testing.assert_close(found, truth)
 
 
-def test_the_order_of_tasks_can_be_fixed() -> None:
-    net = Net()
+def test_the_order_of_tasks_can_be_fixed(net) -> None:
     losses = net.losses()
     report = Engine(None, NashMTL(), tasks=("three", "two", "one")).backward(losses)
     assert report.tasks == ("three", "two", "one")
@@ -411,15 +276,13 @@ def test_the_order_of_tasks_can_be_fixed() -> None:
         Engine(None, NashMTL(), tasks=("two", "three")).backward(net.losses())
 
 
-def test_losses_of_different_dtypes(agree) -> None:
-    net = Net()
+def test_losses_of_different_dtypes(net, agree) -> None:
     losses = net.losses()
     losses["two"] = losses["two"].float()
     agree(losses, list(net.parameters()), tolerance=1e-6)
 
 
-def test_mistakes_at_the_door() -> None:
-    net = Net()
+def test_mistakes_at_the_door(net) -> None:
     with pytest.raises(ConfigError, match="a Weigher or Combiner"):
         Engine(net.trunk)
     with pytest.raises(ConfigError, match="mode is"):
@@ -445,8 +308,7 @@ def test_sparse_embeddings_are_refused(inverse_norms) -> None:
 
 
 @pytest.mark.parametrize("place", ["trunk", "head"])
-def test_reentrant_checkpointing_is_refused(place: str, inverse_norms) -> None:
-    net = Net()
+def test_reentrant_checkpointing_is_refused(net, place: str, inverse_norms) -> None:
     x = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
     if place == "trunk":
         h = checkpoint(net.trunk, x, use_reentrant=True)
@@ -459,13 +321,11 @@ def test_reentrant_checkpointing_is_refused(place: str, inverse_norms) -> None:
     assert net.trunk[0].weight.grad is None
 
 
-def test_the_first_step_can_be_checked_against_a_loop(agree) -> None:
-    net = Net()
+def test_the_first_step_can_be_checked_against_a_loop(net, agree) -> None:
     agree(net.losses(), list(net.parameters()), check=True)
 
 
-def test_the_check_finds_what_is_wrong(inverse_norms) -> None:
-    net = Net()
+def test_the_check_finds_what_is_wrong(net, inverse_norms) -> None:
     h = net.trunk(torch.randn(3, 6, dtype=torch.float64))
     calls = [0]
 

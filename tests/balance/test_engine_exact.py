@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -395,30 +393,3 @@ def test_a_combiner_is_shown_every_gradient(largest, rows_by_loop) -> None:
     Engine(trunk, largest()).backward(losses)
     torch.testing.assert_close(torch.cat([p.grad.reshape(-1) for p in trunk.parameters()]), whole)
     torch.testing.assert_close(heads.heads[1].weight.grad, head)
-
-
-def test_the_gramian_of_a_cast_trunk_is_close(agree) -> None:
-    trunk = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 32)).bfloat16()
-    heads = nn.ModuleList([nn.Linear(32, 1) for _ in range(TASKS)])
-    h = trunk(torch.randn(8, 32).bfloat16()).float()
-    losses = {f"t{k}": head(h).square().mean() for k, head in enumerate(heads)}
-    agree(losses, parameters_of(trunk, heads), tolerance=2e-2)
-
-
-@pytest.mark.parametrize("cache", [True, False])
-def test_autocast_to_bfloat16(agree, cache: bool) -> None:
-    trunk = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 32))
-    heads = nn.ModuleList([nn.Linear(32, 1) for _ in range(TASKS)])
-    with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=cache):
-        h = trunk(torch.randn(8, 32))
-        losses = {f"t{k}": head(h).float().square().mean() for k, head in enumerate(heads)}
-    report = agree(losses, parameters_of(trunk, heads), tolerance=2e-2)
-    assert report.fallbacks == ()
-
-
-def test_float32_is_as_exact_as_float32_is(agree) -> None:
-    trunk = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 32))
-    heads = nn.ModuleList([nn.Linear(32, 1) for _ in range(TASKS)])
-    h = trunk(torch.randn(8, 32))
-    losses = {f"t{k}": head(h).square().mean() for k, head in enumerate(heads)}
-    agree(losses, parameters_of(trunk, heads), tolerance=1e-5)
