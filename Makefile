@@ -67,6 +67,7 @@ types: .venv/.dev
 
 docs: .venv/.dev
 	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/methods.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 wheel: .venv/.dev
