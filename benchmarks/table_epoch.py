@@ -1,8 +1,9 @@
 """One epoch of `Trainer` on a 50,000 x 20 table against the shortest loop one would write by hand.
 
-Both: an embedding-free 256-256 network with dropout .1, a yes/no target and two numbers, batch 256, fused AdamW, clipping, a finite check.
-The hand-written loop has ready tensors and nothing else; the trainer has its cosine, its log and its checks besides. One thread, in one process, interleaved epoch by epoch; the null is the
-hand-written loop against itself. Figures are medians of the processor time of an epoch (wall time beside it).
+Both: a 256-256 network with dropout .1, one yes/no target and two numbers, batch 256, fused AdamW, clipping, a finite check. The
+hand-written loop has ready tensors and nothing else; the trainer has its schedule, its log and its checks besides. Its data come as
+tensors, and as the data room's encoded rows. One thread, one process, interleaved epoch by epoch; the null is the hand-written loop
+against itself. Figures are medians of the processor time of an epoch (wall time beside it).
 
     python benchmarks/table_epoch.py [--epochs 30] [--rows 50000] [--batch 256]
 """
