@@ -36,7 +36,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
     girth, wet = draw.normal(2, 0.5, 200), draw.uniform(size=200)
     height = 5 * girth + draw.normal(size=200)
     kind = np.where(wet + girth + draw.normal(scale=0.2, size=200) > 2.5, "elm", "oak")
-    pl.DataFrame({"girth": girth, "wet": wet, "height": height, "kind": kind}).write_csv(folder / "trees.csv")
+    pl.DataFrame({"girth": girth, "wet": wet, "height": height, "kind": kind, "one": 1}).write_csv(folder / "trees.csv")
     (folder / "trees.yaml").write_text(CONFIG)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -119,10 +119,18 @@ def test_report_prints_where_the_page_is() -> None:
     assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
 
 
+def test_training_and_comparing_say_what_is_odd_about_the_data() -> None:
+    for command in ("train", "compare"):
+        result = ask(command, "trees.yaml")
+        assert "warning: left out as constant, so they say nothing: one" in " ".join(result.stderr.split())
+        assert "warning" not in result.stdout
+
+
 def test_a_second_training_gets_a_folder_of_its_own() -> None:
     result = ask("train", "trees.yaml")
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[-1] == "runs/trees-2"
+    assert result.stdout.splitlines()[-1].startswith("runs/trees-")
+    assert result.stdout.splitlines()[-1] != ask("train", "trees.yaml").stdout.splitlines()[-1]
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(trees: Path) -> None:

@@ -21,7 +21,7 @@ def train(
 
     The run's folder is printed at the end. Ctrl-C saves everything and says how to go on.
     """
-    from cotrain.cli.messages import note, say
+    from cotrain.cli.messages import note, say, warn_of_data
     from cotrain.cli.progress import progress
     from cotrain.cli.scores import print_scores
     from cotrain.recipe.config import load_config
@@ -36,6 +36,8 @@ def train(
         where = f" --folder {folder}" if folder else ""
         say(f"go on with: cotrain train {config}{where} --resume")
         raise typer.Exit(130) from None
+    if run.folder is not None:
+        warn_of_data(run.folder)
     print_scores(run.metrics)
     typer.echo(str(run.folder))
     note(f"next: cotrain report {run.folder}, or cotrain predict {run.folder} DATA -o predictions.csv")
