@@ -156,6 +156,15 @@ def test_a_problem_of_the_base_is_not_repeated_in_every_variant() -> None:
     assert list(found) == ["train.epochs"]
 
 
+def test_a_variant_may_not_be_called_as_another_row() -> None:
+    assert "choose another name" in problems(compare={"variants": {"boosting": {}}})["compare.variants.boosting"]
+
+
+@pytest.mark.parametrize("seeds", [0, -1, 10**9, [], [1, 1], [-1], [2**70], True, "five"])
+def test_seeds_that_cannot_be_are_refused(seeds: object) -> None:
+    assert any(path.startswith("compare.seeds") for path in problems(compare={"seeds": seeds}))
+
+
 def test_all_problems_come_at_once_and_in_order(census: Path) -> None:
     census.write_text(
         CENSUS.replace("binary}", "binry}").replace("dropout", "drop_out").replace("epochs: 30", "epochs: many")

@@ -16,6 +16,9 @@ from cotrain.training.settings import TrainSettings
 VARIES = ("encoder", "sharing", "balance", "train")
 """What a variant may change; all else stays as the config has it."""
 
+ROWS = ("single-task", "boosting", "constant")
+"""Names of rows that every comparison may have."""
+
 MOST = 1000
 """So many seeds at most: each trains every variant once."""
 
@@ -58,6 +61,9 @@ def read_compare(reader: Reader, tree: Any, keys: Keys, train: Any) -> CompareSe
         "variants: {mmoe: {sharing: mmoe}}",
     )
     for name, part in (named or {}).items():
+        if name in ROWS:
+            message = f"'{name}' is what another row of the comparison is called; choose another name"
+            reader.found((*keys, "variants", name), message, at_key=True)
         variants[name] = _variant(reader, part, (*keys, "variants", name), train)
     return CompareSettings(seeds, variants=variants, **flags)
 
