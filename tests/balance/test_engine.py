@@ -106,6 +106,39 @@ def test_features_add_penalty_and_unit_heads(net, inverse_norms) -> None:
             torch.testing.assert_close(parameter.grad, truth)
 
 
+@pytest.mark.parametrize("mode", ["exact", "features"])
+def test_features_that_lie_below_one_another(mode: str, inverse_norms, rows_by_loop) -> None:
+    class Mixture(nn.Module):
+        """Gates of each task read the stem that the shared experts read as well."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.experts = nn.Linear(6, 8), nn.ModuleList([nn.Linear(8, 5) for _ in range(3)])
+            self.gates = nn.ModuleList([nn.Linear(8, 3) for _ in TASKS])
+            self.out = nn.ModuleList([nn.Linear(5, 1) for _ in TASKS])
+
+        def losses(self, x: Tensor) -> dict[str, Tensor]:
+            h = torch.tanh(self.stem(x))
+            experts = torch.stack([torch.relu(expert(h)) for expert in self.experts], 1)
+            answer = {}
+            for task, gate, out in zip(TASKS, self.gates, self.out, strict=True):
+                mixed = torch.einsum("be,beo->bo", torch.softmax(gate(h), 1), experts)
+                answer[task] = out(mixed).square().mean()
+            return answer
+
+    net = Mixture().double()
+    losses = net.losses(torch.randn(4, 6, dtype=torch.float64))
+    shared = [*net.stem.parameters(), *net.experts.parameters()]
+    everything = [*shared, *net.gates.parameters(), *net.out.parameters()]
+    rows = rows_by_loop(losses, everything)
+    penalty = net.stem.weight.square().sum() * 0.0
+    report = Engine(None, inverse_norms(), mode=mode).backward(losses, penalty=penalty)
+    for place, parameter in enumerate(everything):
+        factors = [report.weights[task] if place < len(shared) else 1.0 for task in TASKS]
+        parts = [f * row[place] for f, row in zip(factors, rows, strict=True) if row[place] is not None]
+        torch.testing.assert_close(parameter.grad, sum(parts))
+
+
 def test_features_weigh_everything_below_and_refuse_a_narrower_shared_part(net, inverse_norms) -> None:
     with pytest.raises(UnsupportedError, match="weighs everything below"):
         Engine(net.trunk[2], inverse_norms(), mode="features").backward(net.losses())
@@ -350,3 +383,34 @@ def test_importing_the_room_loads_torch_and_nothing_else() -> None:
         "assert rooms == {'balance', 'core'}, rooms\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_sharded_parameters_are_refused(net, inverse_norms) -> None:
+    net.trunk[0].weight._is_flat_param = True
+    with pytest.raises(UnsupportedError, match="sharded by FSDP"):
+        Engine(None, inverse_norms()).backward(net.losses())
+
+
+def test_a_trunk_that_allows_one_pass_only_is_refused(inverse_norms) -> None:
+    class Donated(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.passes = 0
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            ctx.passes += 1
+            if ctx.passes > 1:
+                raise RuntimeError("This backward function was compiled with non-empty donated buffers")
+            return g
+
+    stem = nn.Linear(3, 3)
+    h = Donated.apply(stem(torch.randn(2, 3)))
+    losses = {"a": h.sum(), "b": h.square().sum()}
+    with pytest.raises(UnsupportedError, match="mode='features'"):
+        Engine(None, inverse_norms()).backward(losses)
+    assert stem.weight.grad is None
+    h = Donated.apply(stem(torch.randn(2, 3)))
+    Engine(None, inverse_norms(), mode="features").backward({"a": h.sum(), "b": h.square().sum()})
+    assert stem.weight.grad is not None

@@ -34,24 +34,33 @@ class Features:
         owned = graph.owned
         self._edges = [GradientEdge(node, number) for node, number in owned.arrivals]
         self._edges += [GradientEdge(leaf, 0) for leaf in owned.leaf_rows]
+        self._stacks: list[Tensor] = []
         self._boxes: list[dict[int, Tensor]] = [*owned.arrivals.values(), *owned.leaf_rows.values()]
 
     def gramians(self) -> tuple[Tensor, Tensor | None]:
         """[T, T] float64: <z_j, z_k> over all features; there is none by layer."""
         total = torch.zeros(self.tasks, self.tasks, dtype=torch.float64, device=self._graph.device)
-        for box in self._boxes:
-            rows = at_least_float32(self._rows(box))
+        self._stacks = [self._rows(box) for box in self._boxes]
+        for stack in self._stacks:
+            rows = at_least_float32(stack)
             total += (rows @ rows.t()).double()
         return total, None
 
     def leave_out(self, bad: Sequence[int]) -> None:
         """Forget the gradients of these tasks."""
+        self._stacks = []
         for box in self._boxes:
             for task in bad:
                 box.pop(task, None)
 
     def sums(self, weights: Tensor) -> list[tuple[GradientEdge, Tensor]]:
         """sum_k w_k z_k at each edge, weights [T]."""
+        if self._stacks:
+            somes = [next(iter(box.values())) for box in self._boxes]
+            rows = [
+                (weights.to(stack) @ stack).view(some.shape) for stack, some in zip(self._stacks, somes, strict=True)
+            ]
+            return list(zip(self._edges, rows, strict=True))
         factors = weights.tolist()
         sums: list[tuple[GradientEdge, Tensor]] = []
         for edge, box in zip(self._edges, self._boxes, strict=True):
