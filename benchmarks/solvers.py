@@ -1,11 +1,12 @@
 """Milliseconds for the weights alone: every method that reads a Gramian, beside TorchJD's of the same name.
 
-    python benchmarks/solvers.py [--tasks 2 8 32 64] [--draws 30] [--markdown]
+    python benchmarks/solvers.py [--tasks 2 8 32 64] [--draws 30] [--rank 4] [--alone] [--markdown]
 
-One thread, float64, the same drawn Gramians (P = 4 K, rows' lengths over one decade) for all; methods take turns on each Gramian, so
-that a busy moment of the machine falls on all alike; the median is reported, of process time. Only K x K Gramians are handed over, as
-in a training step; ConFIG is timed on a Jacobian [K, 4 K] in TorchJD, which has no Gramian form. One JSON line a method and K; TorchJD's
-Nash-MTL, CAGrad, UPGrad and DualProj need its extras (cvxpy, ecos, clarabel, quadprog) and are left out, and said, where those are absent.
+One thread, float64, the same drawn Gramians (P = rank x K, rows' lengths over one decade) for all; --alone leaves TorchJD out. Methods
+take turns on each Gramian, so that a busy moment of the machine falls on all alike; the median is reported, of process time. Only K x K
+Gramians are handed over, as in a training step; ConFIG is timed on a Jacobian in TorchJD, which has no Gramian form. One JSON line a
+method and K; TorchJD's Nash-MTL, CAGrad, UPGrad and DualProj need its extras (cvxpy, ecos, clarabel, quadprog) and are left out, and
+said, where those are absent.
 """
 
 from __future__ import annotations
@@ -89,14 +90,15 @@ def theirs(tasks: int) -> dict[str, Weigh]:
     return found
 
 
-def measured(tasks: int, draws: int) -> list[dict[str, object]]:
-    """One record a method: the medians for K = `tasks`."""
+def measured(tasks: int, draws: int, rank: float, alone: bool) -> list[dict[str, object]]:
+    """One record a method: the medians for K = `tasks`, from rows of `rank` K numbers."""
     generator = torch.Generator().manual_seed(tasks)
     contenders = {("ours", name): weigh for name, weigh in ours().items()}
-    contenders |= {("TorchJD", name): weigh for name, weigh in theirs(tasks).items()}
+    if not alone:
+        contenders |= {("TorchJD", name): weigh for name, weigh in theirs(tasks).items()}
     times: dict[tuple[str, str], list[float]] = {key: [] for key in contenders}
     for draw in range(draws + 1):
-        jacobian = drawn_jacobian(generator, tasks, 4 * tasks, 1.0)
+        jacobian = drawn_jacobian(generator, tasks, max(1, round(rank * tasks)), 1.0)
         gramian = jacobian @ jacobian.mT
         for key, weigh in contenders.items():
             if len(times[key]) >= 3 and statistics.median(times[key]) > SLOW:
@@ -136,13 +138,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, nargs="+", default=[2, 8, 32, 64])
     parser.add_argument("--draws", type=int, default=30)
+    parser.add_argument("--rank", type=float, default=4.0)
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     records: list[dict[str, object]] = []
     for tasks in arguments.tasks:
-        for record in measured(tasks, arguments.draws):
+        for record in measured(tasks, arguments.draws, arguments.rank, arguments.alone):
             records.append(record)
             sys.stdout.write(json.dumps(record) + "\n")
         sys.stdout.flush()
