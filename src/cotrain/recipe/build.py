@@ -104,4 +104,6 @@ def build_engine(model: Model, balance: Balance, seed: int) -> Engine:
         every=settings.every,
         chunk=settings.chunk,
         generator=generator(seed, "balance"),
+        tasks=list(model.tasks),
+        network=model,
     )
