@@ -123,7 +123,7 @@ class Exact:
         """[L, T, T] float64: inner products of the tasks' gradients for each layer of shared parameters."""
         with torch.no_grad():
             shared = [unit for unit in self.plan.units if unit.shared]
-            parts = [unit.gramian(self.rows, self.tasks) for unit in shared]
+            parts = [unit.gramian(self.rows, self.tasks).to(self._graph.device) for unit in shared]
             layers = [unit.layer for unit in shared]
             if layers == list(range(self.plan.layers)) and len({part.dtype for part in parts}) == 1:
                 return torch.stack(parts).double()

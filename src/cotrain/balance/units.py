@@ -144,6 +144,8 @@ class Explicit:
     def gramian(self, rows: Sequence[Rows], tasks: int) -> Tensor:
         """[T, T] for this parameter."""
         flat = at_least_float32(stacked(rows[self.edges[0]]).reshape(tasks, -1))
+        if flat.is_complex():
+            flat = torch.view_as_real(flat).reshape(tasks, -1)
         return flat @ flat.t()
 
     def gradients(self, mixed: Mixed) -> list[tuple[Node, Tensor]]:
