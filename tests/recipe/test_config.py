@@ -156,6 +156,17 @@ def test_a_problem_of_the_base_is_not_repeated_in_every_variant() -> None:
     assert list(found) == ["train.epochs"]
 
 
+def test_tasks_named_in_other_sections_must_be_there() -> None:
+    assert minimal(train={"monitor": "y"}, balance={"name": "static", "weights": {"y": 2}}).train.monitor == "y"
+    assert "Known: gain, loss, y" in problems(train={"monitor": "z"})["train.monitor"]
+    assert "unknown task 'z'" in problems(balance={"name": "static", "weights": {"z": 2}})["balance.weights.z"]
+    assert list(problems(tasks={"y": "regression", "z": "binry"}, train={"monitor": "z"})) == ["tasks.z"]
+    variants = {"a": {"balance": {"name": "static", "weights": {"x": 1}}}, "b": {"train": {"monitor": "gian"}}}
+    found = problems(compare={"variants": variants}, train={"epochs": 2})
+    assert set(found) == {"compare.variants.a.balance.weights.x", "compare.variants.b.train.monitor"}
+    assert "did you mean 'gain'?" in found["compare.variants.b.train.monitor"]
+
+
 def test_a_variant_may_not_be_called_as_another_row() -> None:
     assert "choose another name" in problems(compare={"variants": {"boosting": {}}})["compare.variants.boosting"]
 

@@ -22,6 +22,7 @@ from cotrain.core.errors import nearest
 from cotrain.data.infer import KINDS
 from cotrain.data.settings import DataSettings
 from cotrain.encoders.gallery import ENCODERS
+from cotrain.recipe.agreement import check_named_tasks, check_targets_among_inputs
 from cotrain.recipe.balance_settings import Balance, EngineSettings, read_balance
 from cotrain.recipe.compare_settings import CompareSettings, Variant, read_compare
 from cotrain.recipe.inputs import ONLY, InputSettings, read_inputs, read_kind
@@ -209,7 +210,14 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
         parts["compare"] = read_compare(
             reader, given["compare"], ("compare",), given.get("train") if parts.get("train") else {}
         )
-    _targets_among_inputs(reader, parts.get("tasks") or {}, parts.get("inputs") or {})
+    tasks: Mapping[str, Target] = parts.get("tasks") or {}
+    check_targets_among_inputs(reader, tasks, parts.get("inputs") or {})
+    if tasks:
+        variants = parts["compare"].variants if parts.get("compare") else {}
+        written = (
+            given["tasks"] if isinstance(given["tasks"], Mapping) else tasks
+        )  # a task with a problem is still there
+        check_named_tasks(reader, [str(name) for name in written], parts.get("balance"), parts.get("train"), variants)
     if len(reader.problems) > before or "tasks" not in parts:
         return None
     return Config(**parts, table=table, origin=reader.origin)
@@ -264,27 +272,6 @@ def _no_file(path: str) -> str:
     guess = nearest(Path(path).name, around)
     hint = f"did you mean '{guess}'?" if guess else "a relative path starts at the config's folder"
     return f"expected a file or a glob, got '{path}', where no file is; {hint}"
-
-
-def _targets_among_inputs(reader: Reader, tasks: Mapping[str, Target], inputs: Mapping[str, InputSettings]) -> None:
-    predicted = {column: name for name, target in tasks.items() for column in target.columns}
-    written = reader.origin.values
-    for name, given in inputs.items():
-        for index, column in enumerate(given.columns):
-            if column in predicted:
-                spots: list[Keys] = [
-                    ("inputs", name, "columns", index),
-                    ("inputs", name, index),
-                    ("inputs", index),
-                    ("inputs", name),
-                ]
-                keys = next(
-                    (spot for spot in spots if spot in written), ("inputs",) if name == ONLY else ("inputs", name)
-                )
-                reader.found(
-                    keys,
-                    f"column '{column}' is the target of task '{predicted[column]}', so it cannot be an input; take it out of one",
-                )
 
 
 def _elsewhere() -> dict[str, str]:

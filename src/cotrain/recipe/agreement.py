@@ -1,0 +1,60 @@
+"""Whether the sections of a config agree: tasks named elsewhere must be there, and no target may be an input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cotrain.core.errors import unknown
+from cotrain.recipe.balance_settings import Balance
+from cotrain.recipe.compare_settings import Variant
+from cotrain.recipe.inputs import ONLY, InputSettings
+from cotrain.recipe.problems import Keys
+from cotrain.recipe.reader import Reader
+from cotrain.recipe.targets import Target
+from cotrain.training.settings import TrainSettings
+
+WATCHED = ("gain", "loss")
+"""What `train.monitor` may be, beside the name of a task."""
+
+
+def check_targets_among_inputs(
+    reader: Reader, tasks: Mapping[str, Target], inputs: Mapping[str, InputSettings]
+) -> None:
+    """Note every target that is written out among the inputs (patterns leave targets out by themselves)."""
+    predicted = {column: name for name, target in tasks.items() for column in target.columns}
+    written = reader.origin.values
+    for name, given in inputs.items():
+        for index, column in enumerate(given.columns):
+            if column in predicted:
+                spots: list[Keys] = [
+                    ("inputs", name, "columns", index),
+                    ("inputs", name, index),
+                    ("inputs", index),
+                    ("inputs", name),
+                ]
+                keys = next((spot for spot in spots if spot in written), ("inputs",) if name == ONLY else spots[-1])
+                message = f"column '{column}' is the target of task '{predicted[column]}', so it cannot be an input"
+                reader.found(keys, f"{message}; take it out of one")
+
+
+def check_named_tasks(
+    reader: Reader,
+    tasks: Sequence[str],
+    balance: Balance | None,
+    train: TrainSettings | None,
+    variants: Mapping[str, Variant],
+) -> None:
+    """Note every task that `train.monitor` or a balancer's settings by task ({task: number}) name and that is not there."""
+    places: list[tuple[Keys, Balance | None, TrainSettings | None]] = [((), balance, train)]
+    for name, variant in variants.items():
+        own = (
+            None if variant.train is None or train is None or variant.train.monitor == train.monitor else variant.train
+        )
+        places.append((("compare", "variants", name), variant.balance, own))
+    for keys, method, settings in places:
+        if settings is not None and settings.monitor not in (*WATCHED, *tasks):
+            reader.found((*keys, "train", "monitor"), unknown("task to watch", settings.monitor, [*WATCHED, *tasks]))
+        for setting, value in method.settings.items() if method is not None else ():
+            for task in value if isinstance(value, Mapping) else ():
+                if task not in tasks:
+                    reader.found((*keys, "balance", setting, str(task)), unknown("task", str(task), tasks), at_key=True)
