@@ -36,7 +36,7 @@ class AlignedMTL(GramianWeigher):
     divided by its mean diagonal first, which changes nothing else. The authors sum over tasks where the paper averages; the
     engine's length decides. Weights may be negative; no task is promised not to be harmed. Raises ConfigError for another scale.
 
-    Source: Senushkin et al., "Independent Component Alignment for Multi-Task Learning", CVPR 2023, equation 13 and algorithm 1
+    Source: Senushkin et al., "Independent Component Alignment for Multi-Task Learning", CVPR 2023, algorithm 1
     (scalings checked in the authors' code, SamsungLabs/MTL).
 
     >>> gramian = torch.tensor([[1.0, 0.0], [0.0, 4.0]], dtype=torch.float64)

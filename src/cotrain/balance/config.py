@@ -38,7 +38,7 @@ class ConFIG(GramianWeigher):
     task's loss is rescaled.
 
     Source: Liu, Chu, Thuerey, "ConFIG: Towards Conflict-free Training of Physics Informed Neural Networks", ICLR 2025,
-    equations 2 and 3 (length checked in the authors' documentation, ProjectionLength).
+    equation 2 (length checked in the authors' documentation, ProjectionLength).
 
     >>> gramian = torch.tensor([[1.0, 0.0], [0.0, 9.0]], dtype=torch.float64)
     >>> [round(weight, 6) for weight in ConFIG().weights(gramian).tolist()]     # direction (1, 1)/sqrt 2, length 4/sqrt 2
@@ -47,7 +47,7 @@ class ConFIG(GramianWeigher):
 
     name: ClassVar[str] = "config"
     family: ClassVar[Family] = "gradient"
-    source: ClassVar[str] = "Liu, Chu, Thuerey, ConFIG, ICLR 2025, eq. 2 and 3"
+    source: ClassVar[str] = "Liu, Chu, Thuerey, ConFIG, ICLR 2025, eq. 2"
     cost: ClassVar[str] = "1 Gramian step"
 
     def __init__(self) -> None:

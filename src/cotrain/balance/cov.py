@@ -25,7 +25,7 @@ class CoV(CarefulWeigher):
     a constant, the authors' `mean_sort decay`. Difference: the authors add 1e-8 to the variance; nothing is added here. Raises
     ConfigError for a decay outside (0, 1), TrainingError for a negative loss.
 
-    Source: Groenendijk et al., "Multi-Loss Weighting with Coefficient of Variations", WACV 2021, section 3 (checked against
+    Source: Groenendijk et al., "Multi-Loss Weighting with Coefficient of Variations", WACV 2021 (checked against
     the authors' code, rickgroen/cov-weighting).
 
     >>> cov = CoV()
@@ -37,9 +37,7 @@ class CoV(CarefulWeigher):
 
     name: ClassVar[str] = "cov"
     family: ClassVar[Family] = "loss"
-    source: ClassVar[str] = (
-        "Groenendijk et al., Multi-Loss Weighting with Coefficient of Variations, WACV 2021, section 3"
-    )
+    source: ClassVar[str] = "Groenendijk et al., Multi-Loss Weighting with Coefficient of Variations, WACV 2021"
     cost: ClassVar[str] = "1 joint step"
     needs: frozenset[Need] = frozenset({"losses"})
 

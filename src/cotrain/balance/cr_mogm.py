@@ -28,8 +28,8 @@ class CRMOGM(Weigher):
     Differences: none in the rule; the paper's step-dependent momentum is left to the caller, who may set `momentum` between
     steps. Raises ConfigError for a momentum outside [0, 1], or without a `weigher`.
 
-    Source: Zhou et al., "On the Convergence of Stochastic Multi-Objective Gradient Manipulation and Beyond", NeurIPS 2022,
-    algorithm 1.
+    Source: Zhou et al., "On the Convergence of Stochastic Multi-Objective Gradient Manipulation and Beyond", NeurIPS 2022
+    (checked against TorchJD's code).
 
     >>> from cotrain.balance.dwa import DWA
     >>> smooth = CRMOGM(weigher=DWA(window=1), momentum=0.5)

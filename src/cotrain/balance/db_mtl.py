@@ -31,7 +31,7 @@ class DBMTL(GramianWeigher):
     T x T Gramian suffices. 1e-8 is not added to losses or norms. A loss of exactly 0 takes no part in the maximum. Heads stay at
     their own task's unit gradient, where the paper gives them the logarithm's. Raises TrainingError for a negative loss.
 
-    Source: Lin et al., "Dual-Balancing for Multi-Task Learning", arXiv:2308.12029, 2023, sections 3.1 and 3.2 (checked against
+    Source: Lin et al., "Dual-Balancing for Multi-Task Learning", arXiv:2308.12029, 2023 (checked against
     the authors' code in LibMTL).
 
     >>> gramian = torch.tensor([[1.0, 0.3], [0.3, 9.0]], dtype=torch.float64)
@@ -41,7 +41,7 @@ class DBMTL(GramianWeigher):
 
     name: ClassVar[str] = "db_mtl"
     family: ClassVar[Family] = "gradient"
-    source: ClassVar[str] = "Lin et al., Dual-Balancing for Multi-Task Learning, arXiv:2308.12029, 2023, section 3"
+    source: ClassVar[str] = "Lin et al., Dual-Balancing for Multi-Task Learning, arXiv:2308.12029, 2023"
     cost: ClassVar[str] = "1 Gramian step; only its diagonal is used"
     needs: frozenset[Need] = frozenset({"losses", "gramian"})
 

@@ -32,7 +32,7 @@ class DualProj(GramianWeigher):
     scaled over four decades.
 
     Source: Lopez-Paz and Ranzato, "Gradient Episodic Memory for Continual Learning", NeurIPS 2017, equation 11; named DualProj
-    by Quinton and Rey, arXiv:2406.16232, 2024, section 3.2.
+    by Quinton and Rey, arXiv:2406.16232, 2024.
 
     >>> import torch
     >>> gramian = torch.tensor([[1.0, -2.0], [-2.0, 8.0]], dtype=torch.float64)

@@ -23,7 +23,8 @@ class DWA(CarefulWeigher):
     r_k = 1 (nash-mtl starts after 25 steps against a window filled with ones). `temperature` 2 is the authors'. Raises
     ConfigError for a window < 1 or a temperature <= 0, TrainingError for a negative loss.
 
-    Source: Liu, Johns, Davison, "End-to-End Multi-Task Learning with Attention", CVPR 2019, equation 7.
+    Source: Liu, Johns, Davison, "End-to-End Multi-Task Learning with Attention", CVPR 2019, "Dynamic Weight
+    Average" (checked against nash-mtl's code).
 
     >>> dwa = DWA(window=1)
     >>> for losses in ([1.0, 1.0], [1.0, 0.5]):
@@ -34,7 +35,7 @@ class DWA(CarefulWeigher):
 
     name: ClassVar[str] = "dwa"
     family: ClassVar[Family] = "loss"
-    source: ClassVar[str] = "Liu, Johns, Davison, End-to-End Multi-Task Learning with Attention, CVPR 2019, eq. 7"
+    source: ClassVar[str] = "Liu, Johns, Davison, End-to-End Multi-Task Learning with Attention, CVPR 2019"
     cost: ClassVar[str] = "1 joint step"
     needs: frozenset[Need] = frozenset({"losses"})
 

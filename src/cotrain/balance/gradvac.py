@@ -50,7 +50,7 @@ class GradVac(GramianWeigher):
     [0, 1].
 
     Source: Wang et al., "Gradient Vaccine: Investigating and Improving Multi-task Optimization in Massively Multilingual
-    Models", ICLR 2021, equations 2 and 3, algorithm 1.
+    Models", ICLR 2021, algorithm 1 (checked against LibMTL's and TorchJD's code).
 
     >>> gramian = torch.tensor([[1.0, -0.5], [-0.5, 1.0]], dtype=torch.float64)
     >>> GradVac().weights(gramian).tolist()                                 # targets are 0 at first: PCGrad
@@ -59,7 +59,7 @@ class GradVac(GramianWeigher):
 
     name: ClassVar[str] = "gradvac"
     family: ClassVar[Family] = "gradient"
-    source: ClassVar[str] = "Wang et al., Gradient Vaccine, ICLR 2021, eq. 2 and 3, algorithm 1"
+    source: ClassVar[str] = "Wang et al., Gradient Vaccine, ICLR 2021, algorithm 1"
     cost: ClassVar[str] = "1 Gramian step"
 
     def __init__(self, *, beta: float = 0.5, seed: int = 0) -> None:

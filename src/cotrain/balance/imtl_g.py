@@ -38,8 +38,8 @@ class IMTLG(GramianWeigher):
     The direction of d does not change when a task's loss is rescaled. Promises: equal projections, where linearly independent
     gradients make them possible.
 
-    Source: Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021, section 3.1 (gradient balance); for dependent
-    gradients Quinton and Rey, arXiv:2406.16232, appendix B.
+    Source: Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021, gradient balance; for dependent gradients
+    Quinton and Rey, arXiv:2406.16232, 2024.
 
     >>> gramian = torch.tensor([[1.0, 0.3], [0.3, 9.0]], dtype=torch.float64)
     >>> [round(weight, 6) for weight in IMTLG().weights(gramian).tolist()]
@@ -48,7 +48,7 @@ class IMTLG(GramianWeigher):
 
     name: ClassVar[str] = "imtl_g"
     family: ClassVar[Family] = "gradient"
-    source: ClassVar[str] = "Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, section 3.1"
+    source: ClassVar[str] = "Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, gradient balance"
     cost: ClassVar[str] = "1 Gramian step"
 
     def __init__(self) -> None:

@@ -22,7 +22,8 @@ class IMTLL(CarefulWeigher):
     steps after each answer by its own Adam without weight decay; `lr` 0.025 is nash-mtl's rate for what methods learn (the
     paper lets the network's optimiser move s). Raises ConfigError for lr <= 0.
 
-    Source: Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021, section 3.2 (loss balance), with base e.
+    Source: Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021, loss balance, with base e (checked against
+    LibMTL's code).
 
     >>> IMTLL().weigh(Seen(("a", "b"), torch.tensor([2.0, 0.5]), step=0)).tolist()
     [1.0, 1.0]
@@ -30,7 +31,7 @@ class IMTLL(CarefulWeigher):
 
     name: ClassVar[str] = "imtl_l"
     family: ClassVar[Family] = "loss"
-    source: ClassVar[str] = "Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, section 3.2"
+    source: ClassVar[str] = "Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, loss balance"
     cost: ClassVar[str] = "1 joint step"
     needs: frozenset[Need] = frozenset({"losses"})
 

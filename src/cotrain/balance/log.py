@@ -19,7 +19,7 @@ class Log(CarefulWeigher):
     converged, and the direction of `GLS`. A loss of exactly 0 gets weight 0 for that step. Raises TrainingError for a negative
     loss.
 
-    Source: the scale-invariant baseline of Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022, section 5
+    Source: the scale-invariant baseline of Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022
     ("SI", scaleinvls in the authors' code, whose optional task weights are `Static`'s matter here).
 
     >>> import torch
@@ -29,7 +29,7 @@ class Log(CarefulWeigher):
 
     name: ClassVar[str] = "log"
     family: ClassVar[Family] = "loss"
-    source: ClassVar[str] = "the scale-invariant baseline of Navon et al., ICML 2022, section 5"
+    source: ClassVar[str] = "the scale-invariant baseline of Navon et al., ICML 2022"
     cost: ClassVar[str] = "1 joint step"
     needs: frozenset[Need] = frozenset({"losses"})
 

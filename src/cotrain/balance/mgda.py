@@ -48,7 +48,8 @@ class MGDA(GramianWeigher):
     Promises: w >= 0, sum one; <g_k, d> >= |d|^2 up to rounding.
 
     Source: Desideri, "Multiple-gradient descent algorithm (MGDA) for multiobjective optimization", Comptes Rendus Math. 350,
-    2012; Sener and Koltun, "Multi-Task Learning as Multi-Objective Optimization", NeurIPS 2018, equation 3.
+    2012; Sener and Koltun, "Multi-Task Learning as Multi-Objective Optimization", NeurIPS 2018, equation 3 and
+    algorithm 2.
 
     >>> gramian = torch.tensor([[1.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
     >>> [round(weight, 6) for weight in MGDA().weights(gramian).tolist()]

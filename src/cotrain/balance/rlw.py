@@ -23,7 +23,7 @@ class RLW(CarefulWeigher):
     is the one its tables name RLW.
 
     Source: Lin et al., "Reasonable Effectiveness of Random Weighting: A Litmus Test for Multi-Task Learning", TMLR 2022,
-    section 3.
+    algorithm 2.
 
     >>> weights = RLW(seed=0).weigh(Seen(("a", "b"), torch.tensor([2.0, 0.5]), step=0))
     >>> round(float(weights.sum()), 6)
@@ -32,7 +32,7 @@ class RLW(CarefulWeigher):
 
     name: ClassVar[str] = "rlw"
     family: ClassVar[Family] = "loss"
-    source: ClassVar[str] = "Lin et al., Reasonable Effectiveness of Random Weighting, TMLR 2022, section 3"
+    source: ClassVar[str] = "Lin et al., Reasonable Effectiveness of Random Weighting, TMLR 2022, algorithm 2"
     cost: ClassVar[str] = "1 joint step"
     needs: frozenset[Need] = frozenset({"losses"})
 

@@ -32,7 +32,7 @@ class STCH(CarefulWeigher):
     which the task was present, and the last fifth of them makes the average. Until every present task has its n_k the rule is
     `Log`'s. Raises ConfigError for mu <= 0 or warmup < 1, TrainingError for a negative loss.
 
-    Source: Lin et al., "Smooth Tchebycheff Scalarization for Multi-Objective Optimization", ICML 2024, equation 9; the log and
+    Source: Lin et al., "Smooth Tchebycheff Scalarization for Multi-Objective Optimization", ICML 2024; the log and
     the warm-up are those of the authors' multi-task code (Xi-L/STCH, STCH_MTL).
 
     >>> stch = STCH(warmup=1)
@@ -44,9 +44,7 @@ class STCH(CarefulWeigher):
 
     name: ClassVar[str] = "stch"
     family: ClassVar[Family] = "loss"
-    source: ClassVar[str] = (
-        "Lin et al., Smooth Tchebycheff Scalarization for Multi-Objective Optimization, ICML 2024, eq. 9"
-    )
+    source: ClassVar[str] = "Lin et al., Smooth Tchebycheff Scalarization for Multi-Objective Optimization, ICML 2024"
     cost: ClassVar[str] = "1 joint step"
     needs: frozenset[Need] = frozenset({"losses"})
 

@@ -43,7 +43,7 @@ class Uncertainty(CarefulWeigher):
 
     Source: Kendall, Gal, Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics",
     CVPR 2018, equations 7 and 10. Revised: Liebel and Koerner, "Auxiliary Tasks in Multi-task Learning", arXiv:1805.06334,
-    2018, section 3: 1/(2 sigma^2) l + ln(1 + sigma^2).
+    2018: 1/(2 sigma^2) l + ln(1 + sigma^2).
 
     >>> Uncertainty().weigh(Seen(("a", "b"), torch.tensor([2.0, 0.5]), step=0)).tolist()
     [0.5, 0.5]

@@ -38,7 +38,7 @@ class UPGrad(GramianWeigher):
     Where the gradients allow no common descent direction (opposite rows, a Pareto-stationary point) d is zero to rounding.
     Promises: <g_k, d> >= -1e-6 |g_k| |d| for all k, each row scaled over four decades.
 
-    Source: Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization", arXiv:2406.16232, 2024, section 3.1.
+    Source: Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization", arXiv:2406.16232, 2024.
 
     >>> gramian = torch.tensor([[1.0, -0.5], [-0.5, 1.0]], dtype=torch.float64)
     >>> UPGrad().weights(gramian).tolist()
@@ -47,9 +47,7 @@ class UPGrad(GramianWeigher):
 
     name: ClassVar[str] = "upgrad"
     family: ClassVar[Family] = "gradient"
-    source: ClassVar[str] = (
-        "Quinton, Rey, Jacobian Descent for Multi-Objective Optimization, arXiv:2406.16232, 2024, section 3.1"
-    )
+    source: ClassVar[str] = "Quinton, Rey, Jacobian Descent for Multi-Objective Optimization, arXiv:2406.16232, 2024"
     cost: ClassVar[str] = "1 Gramian step; solve 1 to 20 ms at 2 to 64 tasks"
 
     def __init__(self) -> None:
