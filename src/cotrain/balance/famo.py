@@ -36,7 +36,8 @@ class FAMO(CarefulWeigher):
     part in the update of xi. Clipping the gradient to norm one is the optimiser's affair. Raises TrainingError for a loss below
     its `minimum`, ConfigError for lr <= 0 or gamma < 0.
 
-    Source: Liu et al., "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023, algorithm 1.
+    Source: Liu et al., "FAMO: Fast Adaptive Multitask Optimization", NeurIPS 2023 (checked against the
+    authors' famo.py).
 
     >>> FAMO().weigh(Seen(("a", "b"), torch.tensor([2.0, 0.5]), step=0)).tolist()     # z equal at first: w ~ 1 / l
     [0.2, 0.8]
@@ -44,7 +45,7 @@ class FAMO(CarefulWeigher):
 
     name: ClassVar[str] = "famo"
     family: ClassVar[Family] = "loss"
-    source: ClassVar[str] = "Liu et al., FAMO: Fast Adaptive Multitask Optimization, NeurIPS 2023, algorithm 1"
+    source: ClassVar[str] = "Liu et al., FAMO: Fast Adaptive Multitask Optimization, NeurIPS 2023"
     cost: ClassVar[str] = "1 joint step"
     needs: frozenset[Need] = frozenset({"losses"})
 

@@ -41,8 +41,8 @@ class GradNorm(CarefulWeigher):
     trunk's parameters so that it is the one you mean, or use "all". Raises ConfigError for another `where`, alpha < 0 or lr <= 0,
     TrainingError for a negative loss.
 
-    Source: Chen et al., "GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks", ICML 2018,
-    equations 1 and 2, algorithm 1.
+    Source: Chen et al., "GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks", ICML 2018
+    (checked against the code of SamsungLabs/MTL).
 
     >>> layers = torch.eye(2, dtype=torch.float64).unsqueeze(0)
     >>> GradNorm().weigh(Seen(("a", "b"), torch.tensor([2.0, 0.5]), step=0, layer_gramians=layers)).tolist()
@@ -51,7 +51,7 @@ class GradNorm(CarefulWeigher):
 
     name: ClassVar[str] = "gradnorm"
     family: ClassVar[Family] = "loss"
-    source: ClassVar[str] = "Chen et al., GradNorm, ICML 2018, eq. 1 and 2, algorithm 1"
+    source: ClassVar[str] = "Chen et al., GradNorm, ICML 2018"
     cost: ClassVar[str] = "1 Gramian step; one layer's diagonal is used"
     needs: frozenset[Need] = frozenset({"losses", "layer_gramians"})
 

@@ -24,7 +24,7 @@ class IMTL(GramianWeigher):
     here a gradient method leaves heads at their task's unit gradient (an optimiser such as Adam cannot tell). s starts at 0 and
     steps by its own Adam, without weight decay, after each answer; `lr` as in `IMTLL`. Raises ConfigError for lr <= 0.
 
-    Source: Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021, algorithm 1.
+    Source: Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021 (checked against LibMTL's code).
 
     >>> gramian = torch.tensor([[1.0, 0.3], [0.3, 9.0]], dtype=torch.float64)
     >>> [round(weight, 6) for weight in IMTL().weights(gramian, torch.tensor([2.0, 0.5])).tolist()]
@@ -33,7 +33,7 @@ class IMTL(GramianWeigher):
 
     name: ClassVar[str] = "imtl"
     family: ClassVar[Family] = "gradient"
-    source: ClassVar[str] = "Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, algorithm 1"
+    source: ClassVar[str] = "Liu et al., Towards Impartial Multi-task Learning, ICLR 2021"
     cost: ClassVar[str] = "1 Gramian step"
     needs: frozenset[Need] = frozenset({"losses", "gramian"})
 

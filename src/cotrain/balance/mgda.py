@@ -42,14 +42,14 @@ class MGDA(GramianWeigher):
     rules of the authors' code; it decides much. The weights are those of the undivided gradients, rescaled to sum one, so that d
     is the shortest vector among the divided ones and every <g_k, d> >= 0; the authors put the divided problem's weights on the
     undivided losses, where no task is protected. Default "none", the paper's problem. With the engine's `mode="features"` this
-    is MGDA-UB (section 3.3). Where the hull contains zero (a Pareto-stationary point) d is zero. Raises ConfigError for another
+    is MGDA-UB. Where the hull contains zero (a Pareto-stationary point) d is zero. Raises ConfigError for another
     normalization, TrainingError for a negative loss where losses divide.
 
     Promises: w >= 0, sum one; <g_k, d> >= |d|^2 up to rounding.
 
     Source: Desideri, "Multiple-gradient descent algorithm (MGDA) for multiobjective optimization", Comptes Rendus Math. 350,
-    2012; Sener and Koltun, "Multi-Task Learning as Multi-Objective Optimization", NeurIPS 2018, equation 3 and
-    algorithm 2.
+    2012; Sener and Koltun, "Multi-Task Learning as Multi-Objective Optimization", NeurIPS 2018 (algorithm 2
+    is their iteration for it).
 
     >>> gramian = torch.tensor([[1.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
     >>> [round(weight, 6) for weight in MGDA().weights(gramian).tolist()]
@@ -59,7 +59,7 @@ class MGDA(GramianWeigher):
     name: ClassVar[str] = "mgda"
     family: ClassVar[Family] = "gradient"
     source: ClassVar[str] = (
-        "Desideri 2012; Sener, Koltun, Multi-Task Learning as Multi-Objective Optimization, NeurIPS 2018, eq. 3"
+        "Desideri 2012; Sener, Koltun, Multi-Task Learning as Multi-Objective Optimization, NeurIPS 2018"
     )
     cost: ClassVar[str] = "1 Gramian step"
 

@@ -41,7 +41,7 @@ class NashMTL(GramianWeigher):
 
     Promises: a > 0; <g_k, d> > 0 for every task; residual <= 1e-5 wherever a solution exists that float64 can hold.
 
-    Source: Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022, claim 3.1 and algorithm 1.
+    Source: Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022, algorithm 1.
 
     >>> gramian = torch.tensor([[1.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
     >>> [round(weight, 6) for weight in NashMTL().weights(gramian).tolist()]     # 1 / |g_k| for orthogonal rows
@@ -50,7 +50,7 @@ class NashMTL(GramianWeigher):
 
     name: ClassVar[str] = "nash_mtl"
     family: ClassVar[Family] = "gradient"
-    source: ClassVar[str] = "Navon et al., Multi-Task Learning as a Bargaining Game, ICML 2022, claim 3.1"
+    source: ClassVar[str] = "Navon et al., Multi-Task Learning as a Bargaining Game, ICML 2022, algorithm 1"
     cost: ClassVar[str] = "1 Gramian step; solve 0.4 to 1.4 ms at 2 to 64 tasks"
 
     def __init__(self) -> None:

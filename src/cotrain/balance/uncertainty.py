@@ -42,7 +42,7 @@ class Uncertainty(CarefulWeigher):
     that is not positive.
 
     Source: Kendall, Gal, Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics",
-    CVPR 2018, equations 7 and 10. Revised: Liebel and Koerner, "Auxiliary Tasks in Multi-task Learning", arXiv:1805.06334,
+    CVPR 2018 (checked against nash-mtl's code). Revised: Liebel and Koerner, "Auxiliary Tasks in Multi-task Learning", arXiv:1805.06334,
     2018: 1/(2 sigma^2) l + ln(1 + sigma^2).
 
     >>> Uncertainty().weigh(Seen(("a", "b"), torch.tensor([2.0, 0.5]), step=0)).tolist()
@@ -51,9 +51,7 @@ class Uncertainty(CarefulWeigher):
 
     name: ClassVar[str] = "uncertainty"
     family: ClassVar[Family] = "loss"
-    source: ClassVar[str] = (
-        "Kendall, Gal, Cipolla, CVPR 2018, eq. 7 and 10; revised: Liebel, Koerner, arXiv:1805.06334, 2018"
-    )
+    source: ClassVar[str] = "Kendall, Gal, Cipolla, CVPR 2018; revised: Liebel, Koerner, arXiv:1805.06334, 2018"
     cost: ClassVar[str] = "1 joint step"
     needs: frozenset[Need] = frozenset({"losses"})
 
