@@ -146,6 +146,7 @@ MISTAKES = [
     Mistake("a search without tune", {"lr: 0.002": "lr: {search: {low: 1e-4, high: 1e-2}}"}, at="12:61", path="train.optimizer.lr", says=("cotrain tune",)),
     Mistake("a split by nothing", {"method: stratified": "method: group"}, at="3:19", path="data.split.method", says=("give `by`",)),
     Mistake("more experts' stages than the encoder has", {"experts: 2": "experts: 2, split: 5"}, at="10:42", path="sharing.split", says=("2 stages", "[-2, 1]")),
+    Mistake("half precision without a GPU", {"epochs: 1": "device: cpu, precision: 16"}, at="12:33", path="train.precision", says=("needs a GPU", "bf16 or 32")),
     Mistake("a class that is not there", {"name: mmoe, experts: 2": "name: 'my_net:Net'"}, at="10:17", path="sharing.name", says=("module 'my_net' cannot be imported", "PYTHONPATH")),
     # ------------------------------------------------------------------------------------------------------------ sections left out
     Mistake("no tasks", {"tasks:": "encoder: mlp", "  income: {column: income, kind: binary}\n  grade: {kind: multiclass}\n  wage: regression\nencoder: {name: mlp, widths: [8, 8], dropout: 0.1}\n": ""}, path="tasks", says=("tasks: {income: binary}",)),

@@ -13,18 +13,8 @@ def check(config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A confi
 
     Then print the plan: what each column is taken for, rows of each split, parameters, FLOPs.
     """
-    from cotrain.cli.messages import warn
+    from cotrain.cli.checked import checked
     from cotrain.cli.plan import print_plan
-    from cotrain.recipe.config import load_config
 
-    settings = load_config(config)
-
-    from cotrain.recipe.check import check as check_config
-    from cotrain.recipe.problems import ConfigProblems
-
-    found = check_config(settings)
-    for text in found.warnings:
-        warn(str(text))
-    if found.problems:
-        raise ConfigProblems(found.problems, str(config))
-    print_plan(found.plan)
+    _, plan = checked(config)
+    print_plan(plan)

@@ -27,14 +27,14 @@ def compare(
     import dataclasses
     import json
 
-    from cotrain.cli.messages import note, say, warn_of_data
+    from cotrain.cli.checked import checked
+    from cotrain.cli.messages import note, say
     from cotrain.cli.progress import counted
     from cotrain.cli.verdict import print_verdict
     from cotrain.recipe.compare import compare as compare_config
-    from cotrain.recipe.config import load_config
     from cotrain.recipe.folder import newest_folder
 
-    settings = load_config(config)
+    settings, _ = checked(config)
     if seeds is not None:
         settings = dataclasses.replace(
             settings, compare=dataclasses.replace(settings.compare, seeds=tuple(range(seeds)))
@@ -47,7 +47,6 @@ def compare(
         options = "".join((f" --seeds {seeds}" if seeds else "", f" --folder {folder}" if folder else ""))
         say(f"go on with: cotrain compare {config}{options} --resume")
         raise typer.Exit(130) from None
-    warn_of_data(where)
     print_verdict(json.loads((Path(where) / "compare.json").read_text(encoding="utf-8")))
     typer.echo(str(where))
     note(f"next: cotrain report {where}")

@@ -18,8 +18,6 @@ def demo(
     """
     import json
 
-    import torch
-
     from cotrain.cli.messages import say
     from cotrain.cli.progress import counted
     from cotrain.cli.scores import print_scores
@@ -30,7 +28,6 @@ def demo(
     from cotrain.recipe.run import load
     from cotrain.report.page import write_report
 
-    torch.set_num_threads(1)  # networks this small only lose time to threads that wait for each other
     path = write_demo(name, folder)
     say(f"wrote {path.parent / (path.stem + '.csv')} and {path}")
     config = load_config(path)

@@ -45,15 +45,6 @@ def warn(text: str) -> None:
     say(_folded(text, "warning: ", "  ").replace("warning:", mark, 1))
 
 
-def warn_of_data(folder: str | os.PathLike[str]) -> None:
-    """The warnings about its data that a run folder holds, to stderr."""
-    import json
-    from pathlib import Path
-
-    for text in json.loads((Path(folder) / "data.json").read_text(encoding="utf-8")).get("warnings") or []:
-        warn(str(text))
-
-
 def problem(place: str, path: str, message: str) -> None:
     """One problem to stderr: where it is on a line of its own, then what was expected, what came and what to do."""
     bold = coloured(sys.stderr)

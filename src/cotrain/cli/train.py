@@ -21,14 +21,14 @@ def train(
 
     The run's folder is printed at the end. Ctrl-C saves everything and says how to go on.
     """
-    from cotrain.cli.messages import note, say, warn_of_data
+    from cotrain.cli.checked import checked
+    from cotrain.cli.messages import note, say
     from cotrain.cli.progress import progress
     from cotrain.cli.scores import print_scores
-    from cotrain.recipe.config import load_config
     from cotrain.recipe.run import train as train_config
     from cotrain.training.interrupt import Interrupted
 
-    settings = load_config(config)
+    settings, _ = checked(config)
     try:
         run = train_config(settings, folder=folder, resume=resume, progress=progress())
     except Interrupted as stopped:
@@ -36,8 +36,6 @@ def train(
         where = f" --folder {folder}" if folder else ""
         say(f"go on with: cotrain train {config}{where} --resume")
         raise typer.Exit(130) from None
-    if run.folder is not None:
-        warn_of_data(run.folder)
     print_scores(run.metrics)
     typer.echo(str(run.folder))
     note(f"next: cotrain report {run.folder}, or cotrain predict {run.folder} DATA -o predictions.csv")

@@ -13,6 +13,7 @@ from cotrain.recipe.config import Config
 from cotrain.recipe.problems import ConfigProblems, Keys, Problem
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.training.cost import cost
+from cotrain.training.place import device_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ def check(config: Config) -> Check:
     except (ConfigError, DataError) as error:
         return Check([config.problem(("data",), str(error))])
     try:
+        device_of(config.train)
         with untouched():
             plan = _plan(config, rows)
     except ConfigProblems as error:
@@ -44,6 +46,8 @@ def check(config: Config) -> Check:
 
 def _culprit(config: Config, message: str) -> Keys:
     """The key of the config that a message of a network's part speaks of: `mmoe.split is 5 ...` is sharing.split."""
+    if message.startswith("train."):
+        return ("train", message.split(" ")[0].removeprefix("train."))
     chosen = {"encoder": config.encoder.name, "sharing": config.sharing.name, "balance": config.balance.name}
     for key, name in chosen.items():
         if message.startswith(f"{name}."):

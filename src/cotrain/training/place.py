@@ -31,13 +31,7 @@ class Place:
     def __init__(self, settings: TrainSettings, fabric: Fabric | None = None) -> None:
         from lightning_fabric import Fabric
 
-        device = settings.device
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("train.device is cuda, but torch finds no GPU here; use device: auto or cpu")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if settings.precision == "16" and device == "cpu":
-            raise ConfigError("train.precision 16 needs a GPU, the device is cpu; use precision: bf16 or 32")
+        device = device_of(settings)
         self.scaler = torch.amp.GradScaler(device) if settings.precision == "16" else None
         self.double = settings.precision == "64"
         self.fabric = fabric or Fabric(accelerator=device, devices=1, plugins=[_plugin(settings, device, self.scaler)])
@@ -99,6 +93,18 @@ class Place:
     def loss_scale(self) -> float:
         """The factor `scaled` puts on the losses."""
         return 1.0 if self.scaler is None else float(self.scaler.get_scale())
+
+
+def device_of(settings: TrainSettings) -> str:
+    """The device, "cpu" or "cuda", that these settings train on. Raises ConfigError if it is not there or cannot hold the precision."""
+    device: str = settings.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("train.device is cuda, but torch finds no GPU here; use device: auto or cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if settings.precision == "16" and device == "cpu":
+        raise ConfigError("train.precision 16 needs a GPU, the device is cpu; use precision: bf16 or 32")
+    return device
 
 
 def _plugin(settings: TrainSettings, device: str, scaler: torch.amp.GradScaler | None) -> Precision:

@@ -1,0 +1,28 @@
+"""A config that was checked with its data: its warnings said, its problems raised, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cotrain.recipe.config import Config
+
+
+def checked(path: Path) -> tuple[Config, Mapping[str, Any]]:
+    """(config, plan) of a file. Raises ConfigProblems with everything that is wrong in config, data and network."""
+    from cotrain.recipe.config import load_config
+
+    config = load_config(path)
+
+    from cotrain.cli.messages import warn
+    from cotrain.recipe.check import check
+    from cotrain.recipe.problems import ConfigProblems
+
+    found = check(config)
+    for text in found.warnings:
+        warn(str(text))
+    if found.problems:
+        raise ConfigProblems(found.problems, str(path))
+    return config, found.plan
