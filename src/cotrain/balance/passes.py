@@ -186,17 +186,24 @@ def _batched(
     keep_graph: bool,
     batch: int,
 ) -> list[Rows | None]:
-    pieces: list[list[Tensor]] = [[] for _ in edges]
+    held: list[Rows | None] = [None] * len(edges)
     for start in range(0, passes, batch):
         stop = min(start + batch, passes)
         sent = [_stack(box, start, stop) for box in boxes]
-        gradients = torch.autograd.grad(
+        gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
             outputs, edges, sent, retain_graph=keep_graph or stop < passes, allow_unused=True, is_grads_batched=True
         )
-        for piece, gradient in zip(pieces, gradients, strict=True):
-            if gradient is not None:
-                piece.append(gradient)
-    return [(piece[0] if len(piece) == 1 else torch.cat(piece)) if piece else None for piece in pieces]
+        if batch >= passes:
+            return list(gradients)
+        for place, gradient in enumerate(gradients):
+            if gradient is None:
+                continue
+            rows = held[place]
+            if not isinstance(rows, Tensor):
+                rows = held[place] = gradient.new_empty((passes, *gradient.shape[1:]))
+            rows[start:stop] = gradient
+        del gradients
+    return held
 
 
 def _stack(box: dict[int, Tensor], start: int, stop: int) -> Tensor:
