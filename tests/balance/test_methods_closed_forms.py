@@ -248,6 +248,18 @@ def test_gradnorm_brings_weighted_norms_together() -> None:
     assert float(weights.sum()) == pytest.approx(2.0)
 
 
+def test_gradnorm_looks_at_the_last_layer_only() -> None:
+    last = torch.diag(torch.tensor([1.0, 100.0], dtype=torch.float64))
+    layers = torch.stack((1e6 * torch.eye(2, dtype=torch.float64), 0.5 * last, 0.5 * last))
+    one, other = GradNorm(), GradNorm(tensors=1)
+    for step in range(20):
+        losses = torch.ones(2, dtype=torch.float64)
+        first = one.weigh(Seen(("a", "b"), losses, step, layer_gramians=layers))
+        second = other.weigh(Seen(("a", "b"), losses, step, layer_gramians=layers[:2]))
+        assert torch.allclose(first, second)
+    assert float(first[0]) > float(first[1])
+
+
 def test_imtl_scales_the_step_by_its_learnt_scales() -> None:
     balancer = IMTL(lr=0.05)
     gramian, losses = _gramian(1.0, 3.0, 0.1), torch.tensor([2.0, 0.5], dtype=torch.float64)

@@ -32,14 +32,14 @@ def gradnorm_slope(weights: Tensor, norms: Tensor, rates: Tensor, alpha: float) 
 class GradNorm(CarefulWeigher):
     """w minimises sum_k |w_k n_k - mean(w n) r_k^alpha| by one Adam step at each call, then is scaled to sum to T.
 
-    n_k = |g_k| at the last shared parameter tensor (`where="last"`, the paper's choice) or on all of them ("all", LibMTL's);
-    r_k = (l_k / l_k(0)) / mean over tasks: the relative inverse training rate, l_k(0) the first loss seen. `alpha` 1.5 is the
-    paper's value for NYUv2, its `lr` 0.025; w starts at 1. The answer is the w before the step, as in algorithm 1. A weight that
-    would turn negative is held at 0, where the next step pulls it up again (the paper leaves the case open).
+    n_k = |g_k| at the last shared layer (`where="last"`, the paper's choice) or on all shared parameters ("all", LibMTL's); r_k =
+    (l_k / l_k(0)) / mean over tasks: the relative inverse training rate, l_k(0) the first loss seen. `alpha` 1.5 is the paper's
+    value for NYUv2; `lr` 0.025 is as for what other methods learn; w starts at 1. The answer is the w before the step. A weight
+    that would turn negative is held at 0, where the next step pulls it up again (the paper leaves the case open).
 
-    "Last" is the last entry of `layer_gramians`: the tensor registered last among the shared ones, often a bias; list the
-    trunk's parameters so that it is the one you mean, or use "all". Raises ConfigError for another `where`, alpha < 0 or lr <= 0,
-    TrainingError for a negative loss.
+    The last layer is the last `tensors` entries of `layer_gramians`, the shared parameters registered last: 2, a weight and its
+    bias, unless you say otherwise. Raises ConfigError for another `where`, alpha < 0, lr <= 0 or tensors < 1, TrainingError for a
+    negative loss.
 
     Source: Chen et al., "GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks", ICML 2018
     (checked against the code of SamsungLabs/MTL).
@@ -55,15 +55,19 @@ class GradNorm(CarefulWeigher):
     cost: ClassVar[str] = "1 Gramian step; one layer's diagonal is used"
     needs: frozenset[Need] = frozenset({"losses", "layer_gramians"})
 
-    def __init__(self, *, alpha: float = 1.5, lr: float = 0.025, where: Where = "last") -> None:
+    def __init__(self, *, alpha: float = 1.5, lr: float = 0.025, where: Where = "last", tensors: int = 2) -> None:
         super().__init__()
         if where not in ("last", "all"):
             raise ConfigError(f"gradnorm: where is 'last' or 'all'; got '{where}'; choose one of the two")
+        if tensors < 1:
+            raise ConfigError(
+                f"gradnorm: tensors is at least 1; got {tensors}; 2 is the default, a weight and its bias"
+            )
         if alpha < 0 or not lr > 0:
             raise ConfigError(f"gradnorm: alpha >= 0 and lr > 0; got {alpha} and {lr}; the defaults are 1.5 and 0.025")
         if where == "all":
             self.needs = frozenset({"losses", "gramian"})
-        self._alpha, self._where = alpha, where
+        self._alpha, self._where, self._tensors = alpha, where, tensors
         self._weights = Learnt(lr=lr, start=1.0)
         self._first = Ledger([-1.0])
 
@@ -91,7 +95,7 @@ class GradNorm(CarefulWeigher):
             raise UnsupportedError(
                 "GradNorm needs the Gramian of each shared layer; got none; use an engine in mode 'exact', or where='all'"
             )
-        return seen.layer_gramians[-1].diagonal()
+        return seen.layer_gramians[-self._tensors :].sum(dim=0).diagonal()
 
     def own_state(self) -> dict[str, Any]:
         """The weights with their Adam, and the first losses, by task."""
