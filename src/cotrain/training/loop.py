@@ -27,6 +27,7 @@ from cotrain.training.session import Session
 from cotrain.training.settings import TrainSettings, settings_from
 from cotrain.training.stopping import check_monitor, watched_score
 from cotrain.training.tally import Tally
+from cotrain.training.threads import using, worth
 from cotrain.training.watch import Plan, Silent, Watcher
 
 if TYPE_CHECKING:
@@ -102,8 +103,10 @@ class Trainer:
                 Plan(tuple(names), train.epochs, session.steps, at.epoch + 1, at.step, str(self.place.device))
             )
             try:
-                if session.history.stopped is None:
-                    session.history.stopped = run_epochs(session, self.watcher, interruption)
+                first = [self.place.ready(batch) for batch in feed.peek(1)[0]]
+                with using(worth(self.model, first, train.threads)):
+                    if session.history.stopped is None:
+                        session.history.stopped = run_epochs(session, self.watcher, interruption)
             except BaseException as error:
                 self.watcher.ended("interrupted" if isinstance(error, KeyboardInterrupt) else "error")
                 raise

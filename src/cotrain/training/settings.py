@@ -153,6 +153,7 @@ class TrainSettings:
     patience_nonfinite: so many skipped steps in a row end the training with the task and the cause.
     diagnose: steps between two looks at how the tasks' gradients agree (cosines and affinity in the log); "auto" spends about 2 % of
     the time on them, None nothing.
+    threads: of the CPU; "auto" is one for steps so small that threads would only wait for each other, None what torch is set to.
     """
 
     epochs: int = 30
@@ -172,6 +173,7 @@ class TrainSettings:
     time_limit: float | None = None
     patience_nonfinite: int = 20
     diagnose: int | Literal["auto"] | None = "auto"
+    threads: int | Literal["auto"] | None = "auto"
 
     def __post_init__(self) -> None:
         _whole("epochs", self.epochs, 1)
@@ -184,6 +186,8 @@ class TrainSettings:
         _choice("device", self.device, get_args(DeviceName))
         if self.diagnose is not None and self.diagnose != "auto":
             _whole("diagnose", self.diagnose, 1)
+        if self.threads is not None and self.threads != "auto":
+            _whole("threads", self.threads, 1)
         if self.clip is not None:
             _within("clip", self.clip, 0.0, open_low=True)
         if self.time_limit is not None:
