@@ -42,8 +42,8 @@ class Uncertainty(CarefulWeigher):
     that is not positive.
 
     Source: Kendall, Gal, Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics",
-    CVPR 2018 (checked against nash-mtl's code). Revised: Liebel and Koerner, "Auxiliary Tasks in Multi-task Learning", arXiv:1805.06334,
-    2018: 1/(2 sigma^2) l + ln(1 + sigma^2).
+    CVPR 2018 (checked against nash-mtl's code). Revised: Liebel and Koerner, "Auxiliary Tasks in Multi-task Learning",
+    arXiv:1805.06334, 2018: 1/(2 sigma^2) l + ln(1 + sigma^2) (checked in public code that implements it).
 
     >>> Uncertainty().weigh(Seen(("a", "b"), torch.tensor([2.0, 0.5]), step=0)).tolist()
     [0.5, 0.5]
