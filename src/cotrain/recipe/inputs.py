@@ -106,7 +106,7 @@ def assign(
             word = pattern[1:] if minus else pattern
             matches = [word] if word in columns else [column for column in columns if fnmatchcase(column, word)]
             if not matches:
-                problems.append(((name, "columns", index), _no_column(word, columns)))
+                problems.append(((name, "columns", index), no_column(word, columns)))
             elif minus:
                 for column in matches:
                     picked.pop(column, None)
@@ -138,12 +138,10 @@ def assign(
     return found, problems
 
 
-def _no_column(word: str, columns: Sequence[str]) -> str:
+def no_column(word: str, columns: Sequence[str]) -> str:
+    """The sentence for a column, or a pattern of columns, that the table does not have."""
     guess = nearest(word, columns)
-    hint = (
-        f"did you mean '{guess}'?"
-        if guess
-        else f"the table has: {', '.join(columns[:40])}{' ...' if len(columns) > 40 else ''}"
-    )
-    what = "no column matches the pattern" if any(sign in word for sign in "*?[") else "no such column:"
-    return f"{what} '{word}'; {hint}"
+    table = f"the table has: {', '.join(columns[:40])}{' ...' if len(columns) > 40 else ''}"
+    hint = f"did you mean '{guess}'?" if guess else table
+    what = "no column matches the pattern" if any(sign in word for sign in "*?[") else "there is no column"
+    return f"{what} '{word}' in the table; {hint}"

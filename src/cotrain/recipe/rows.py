@@ -15,7 +15,7 @@ from cotrain.data.read import Table, read_table
 from cotrain.data.sample import EncodedData
 from cotrain.recipe.build import build_task, build_tasks
 from cotrain.recipe.config import Config
-from cotrain.recipe.inputs import assign
+from cotrain.recipe.inputs import assign, no_column
 from cotrain.recipe.problems import ConfigProblems, Keys, Problem
 
 
@@ -98,19 +98,6 @@ def input_columns(config: Config, columns: Sequence[str]) -> tuple[list[str], di
         kind = config.inputs[name].kind
         kinds |= {column: kind for column in chosen if kind is not None and column not in kinds}
     return [column for chosen in assigned.values() for column in chosen], kinds, problems
-
-
-def no_column(word: str, columns: Sequence[str]) -> str:
-    """The sentence for a column that is not in the table."""
-    from cotrain.core.errors import nearest
-
-    guess = nearest(word, columns)
-    hint = (
-        f"did you mean '{guess}'?"
-        if guess
-        else f"the table has: {', '.join(columns[:40])}{' ...' if len(columns) > 40 else ''}"
-    )
-    return f"there is no column '{word}' in the table; {hint}"
 
 
 def _spot(config: Config, keys: Keys) -> Keys:
