@@ -137,7 +137,7 @@ class CAGrad(GramianWeigher):
     source: ClassVar[str] = (
         "Liu et al., Conflict-Averse Gradient Descent for Multi-task Learning, NeurIPS 2021, algorithm 1"
     )
-    cost: ClassVar[str] = "1 Gramian step; solve 1 to 5 ms at 2 to 64 tasks"
+    cost: ClassVar[str] = "1 Gramian step; solve 2 to 4 ms at 2 to 64 tasks"
 
     def __init__(self, *, c: float = 0.4) -> None:
         super().__init__()

@@ -52,7 +52,7 @@ class FairGrad(GramianWeigher):
     name: ClassVar[str] = "fairgrad"
     family: ClassVar[Family] = "gradient"
     source: ClassVar[str] = "Ban, Ji, Fair Resource Allocation in Multi-Task Learning, ICML 2024, eq. 4"
-    cost: ClassVar[str] = "1 Gramian step; solve 0.4 to 1.4 ms at 2 to 64 tasks"
+    cost: ClassVar[str] = "1 Gramian step; solve 0.5 to 1.2 ms at 2 to 64 tasks"
 
     def __init__(self, *, alpha: float = 1.0) -> None:
         super().__init__()

@@ -51,7 +51,7 @@ class NashMTL(GramianWeigher):
     name: ClassVar[str] = "nash_mtl"
     family: ClassVar[Family] = "gradient"
     source: ClassVar[str] = "Navon et al., Multi-Task Learning as a Bargaining Game, ICML 2022, algorithm 1"
-    cost: ClassVar[str] = "1 Gramian step; solve 0.4 to 1.4 ms at 2 to 64 tasks"
+    cost: ClassVar[str] = "1 Gramian step; solve 0.5 to 1.2 ms at 2 to 64 tasks"
 
     def __init__(self) -> None:
         super().__init__()
