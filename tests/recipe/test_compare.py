@@ -60,7 +60,9 @@ def test_gains_are_the_relative_reduction_of_the_primary_error(compared: Path) -
     found = document(compared)
     scores = {variant["name"]: variant["scores"] for variant in found["variants"]}
     by = {(each["variant"], each["task"]): each for each in found["gains"]}
-    expected = [1 - (1 - a) / (1 - b) for a, b in zip(scores["mixture"]["bought"], scores["single-task"]["bought"], strict=True)]
+    expected = [
+        1 - (1 - a) / (1 - b) for a, b in zip(scores["mixture"]["bought"], scores["single-task"]["bought"], strict=True)
+    ]
     assert by["mixture", "bought"]["per_seed"] == pytest.approx(expected)
     expected = [1 - a / b for a, b in zip(scores["boosting"]["price"], scores["single-task"]["price"], strict=True)]
     one = by["boosting", "price"]

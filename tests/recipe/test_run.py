@@ -84,7 +84,7 @@ def test_targets_are_not_needed_and_new_columns_are_said_and_ignored(run) -> Non
 
 
 def test_missing_columns_are_named_with_the_nearest_one(run) -> None:
-    with pytest.raises(DataError, match="'town'.*'twon'"):
+    with pytest.raises(DataError, match=r"'town'.*'twon'"):
         run.predict(made(5).select("a", "b", pl.col("town").alias("twon")))
 
 
@@ -119,7 +119,7 @@ def test_a_loaded_run_says_when_its_data_are_gone_or_changed(tmp_path: Path) -> 
     with pytest.raises(DataError, match="not those this run was trained on"):
         cotrain.load(tmp_path / "run").evaluate("valid")
     (tmp_path / "t.csv").unlink()
-    with pytest.raises(DataError, match="t.csv"):
+    with pytest.raises(DataError, match=r"t\.csv"):
         cotrain.load(tmp_path / "run").evaluate("valid")
 
 
@@ -188,9 +188,15 @@ def test_a_users_own_network_is_named_in_the_config_and_loads_again(tmp_path: Pa
     )
     monkeypatch.syspath_prepend(tmp_path)
     run = cotrain.fit(
-        made(), tasks=TASKS, encoder={"name": "mynets:Wide", "hidden": 7}, sharing={"name": "mmoe", "experts": 2}, train=QUICK
+        made(),
+        tasks=TASKS,
+        encoder={"name": "mynets:Wide", "hidden": 7},
+        sharing={"name": "mmoe", "experts": 2},
+        train=QUICK,
     )
-    assert any(parameter.shape == (7, run.model.parts[0].shapes["price"][0].width) for parameter in run.model.parameters())
+    assert any(
+        parameter.shape == (7, run.model.parts[0].shapes["price"][0].width) for parameter in run.model.parameters()
+    )
     again = cotrain.load(run.save(tmp_path / "kept"))
     assert again.predict(made(9)).equals(run.predict(made(9)))
 
@@ -198,7 +204,7 @@ def test_a_users_own_network_is_named_in_the_config_and_loads_again(tmp_path: Pa
 def test_no_sharing_gives_every_task_the_network_it_would_have_alone() -> None:
     run = cotrain.fit(made(), tasks=TASKS, encoder=SMALL, sharing="none", train=QUICK)
     assert len(run.model.parts) == 3
-    with pytest.raises(ConfigError, match="mmoe.split"):
+    with pytest.raises(ConfigError, match=r"mmoe\.split"):
         cotrain.fit(made(), tasks=TASKS, encoder=SMALL, sharing={"name": "mmoe", "split": 9}, train=QUICK)
 
 

@@ -110,7 +110,9 @@ class CategoryTable(nn.Module):
         nn.init.normal_(self.table.weight, std=width**-0.5)
         starts = [0, *accumulate(cardinalities)][:-1]
         with torch.no_grad():
-            self.table.weight[starts] = 0.0  # what training never saw is no category at random, but the mean of them all
+            self.table.weight[starts] = (
+                0.0  # what training never saw is no category at random, but the mean of them all
+            )
         self.register_buffer("offsets", torch.tensor(starts, dtype=torch.int64), persistent=False)
 
     def forward(self, codes: Tensor) -> Tensor:
