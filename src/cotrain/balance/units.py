@@ -16,6 +16,9 @@ from cotrain.balance.walk import Node, leaf_tensor
 
 Rows = Tensor | list[Tensor | None]
 """Gradients of all passes at one edge: stacked [T, ...], or one tensor a pass (None: zero)."""
+FEW = 3
+"""Up to so many tasks, inner products of explicit gradients are taken pair by pair."""
+PLAIN = (torch.float32, torch.float64)
 Mixed = Callable[[int], Tensor]
 """The weighted sum of the passes at an edge, by the edge's index."""
 
@@ -143,7 +146,10 @@ class Explicit:
 
     def gramian(self, rows: Sequence[Rows], tasks: int) -> Tensor:
         """[T, T] for this parameter."""
-        flat = at_least_float32(stacked(rows[self.edges[0]]).reshape(tasks, -1))
+        mine = rows[self.edges[0]]
+        if tasks <= FEW and isinstance(mine, list) and all(row is not None and row.dtype in PLAIN for row in mine):
+            return _by_pairs([row.reshape(-1) for row in mine if row is not None])
+        flat = at_least_float32(stacked(mine).reshape(tasks, -1))
         if flat.is_complex():
             flat = torch.view_as_real(flat).reshape(tasks, -1)
         return flat @ flat.t()
@@ -154,6 +160,13 @@ class Explicit:
 
 
 Unit = Ghost | BiasSum | Explicit
+
+
+def _by_pairs(rows: list[Tensor]) -> Tensor:
+    """[T, T] by one inner product a pair, without a copy of the rows: less is moved than by stacking where T is small."""
+    upper = [[torch.dot(left, right) for right in rows[place:]] for place, left in enumerate(rows)]
+    size = range(len(rows))
+    return torch.stack([upper[min(j, k)][abs(j - k)] for j in size for k in size]).view(len(rows), len(rows))
 
 
 def bias_gradient(kind: str, delta: Tensor) -> Tensor:
