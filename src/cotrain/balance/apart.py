@@ -30,6 +30,14 @@ ENTRYWISE = frozenset(
 VIEWS = frozenset({"ViewBackward0", "UnsafeViewBackward0", "ReshapeAliasBackward0"})
 """Operations that keep the order of entries, and so the rows, wherever first dimensions are multiples of B."""
 
+ALONG_ONE = frozenset(
+    {
+        *("CatBackward0", "SoftmaxBackward0", "LogSoftmaxBackward0", "SelectBackward0", "SliceBackward0"),
+        *("UnsqueezeBackward0", "SqueezeBackward1", "SplitBackward0", "SplitWithSizesBackward0", "UnbindBackward0"),
+    }
+)
+"""Operations along one dimension, which torch saves as `dim`."""
+
 LEFT = {"AddmmBackward0": (2,), "MmBackward0": (1,), "ConvolutionBackward0": (1, 2)}
 """Products that keep the rows of their left factor apart, if the arguments named here carry none."""
 
@@ -77,13 +85,7 @@ def _dims(node: Node, name: str) -> list[int] | None:
     # torch saves a dimension as an unsigned number: -1 comes back as 2^64 - 1
     if name == "TransposeBackward0":
         found = [node._saved_dim0, node._saved_dim1]
-    elif name in ("CatBackward0", "SoftmaxBackward0", "LogSoftmaxBackward0", "SelectBackward0", "SliceBackward0") or name in (
-        "UnsqueezeBackward0",
-        "SqueezeBackward1",
-        "SplitBackward0",
-        "SplitWithSizesBackward0",
-        "UnbindBackward0",
-    ):
+    elif name in ALONG_ONE:
         found = [node._saved_dim]
     elif name in ("MeanBackward1", "SumBackward1"):
         found = list(node._saved_dim or [0])
