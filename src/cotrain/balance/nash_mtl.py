@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cotrain.balance.careful import GramianWeigher, gramian_of
 from cotrain.balance.cosines import norms_and_cosines
-from cotrain.balance.newton import Solved, fair_point
+from cotrain.balance.newton import RIDGE, Solved, fair_point
 from cotrain.balance.protocol import Family, Seen
 
 
@@ -17,9 +17,11 @@ def nash_weights(gramian: Tensor) -> Solved:
     """The a > 0 [T] with G a = 1/a, for a Gramian G [T, T] with positive diagonal, and the residual max_k |a_k (G a)_k - 1|.
 
     With u = n * a the condition is C u = 1/u in the cosines alone, so row scales only divide the answer.
-    For two tasks: a_k = 1 / (n_k sqrt(1 + cos)).
+    For two tasks a_k = 1 / (n_k sqrt(1 + cos)), used as it stands wherever 1 + cos is more than rounding.
     """
     norms, cosines = norms_and_cosines(gramian)
+    if len(norms) == 2 and (apart := 1.0 + float(cosines[0, 1])) > RIDGE:
+        return Solved(apart**-0.5 / norms, 0.0)
     solved = fair_point(cosines, 1.0, torch.ones_like(norms))
     return Solved(solved.values / norms, solved.residual)
 
