@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -98,6 +99,23 @@ def test_an_interrupted_comparison_goes_on_without_training_twice(compared: Path
     assert after["gains"] == before["gains"]
     with pytest.raises(RunError, match="never overwritten"):
         compare(config, folder=compared)
+
+
+def test_a_comparison_goes_on_only_with_the_settings_it_was_begun_with(compared: Path, folder: Path) -> None:
+    config = load_config(folder / "c.yaml")
+    other = dataclasses.replace(config.train, clip=2.0)
+    with pytest.raises(RunError, match="begun with another 'train'"):
+        compare(dataclasses.replace(config, train=other), folder=compared, resume=True)
+    (folder / "varied.yaml").write_text(CONFIG.replace("experts: 2", "experts: 3"))
+    with pytest.raises(RunError, match=r"begun with another 'compare\.variants\.mixture'"):
+        compare(load_config(folder / "varied.yaml"), folder=compared, resume=True)
+
+
+def test_a_joint_network_may_watch_one_task_and_single_ones_watch_their_own(folder: Path, tmp_path: Path) -> None:
+    text = CONFIG.replace("epochs: 6", "epochs: 1, monitor: price").replace("seeds: 2", "seeds: 1, boosting: false")
+    (folder / "watched.yaml").write_text(text)
+    found = document(compare(load_config(folder / "watched.yaml"), folder=tmp_path / "out"))
+    assert sorted(found["variants"][0]["scores"]) == ["bought", "price"]
 
 
 def test_an_own_network_begins_every_training_from_where_it_stands() -> None:

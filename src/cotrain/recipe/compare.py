@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from cotrain.core.errors import UnsupportedError
+from cotrain.core.errors import RunError, UnsupportedError
 from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
 from cotrain.recipe.balance_settings import Balance
-from cotrain.recipe.config import Config
+from cotrain.recipe.config import Config, load_config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
 from cotrain.recipe.network import for_tasks, train_network, whole
 from cotrain.recipe.parts import Part, Parts
@@ -44,7 +44,7 @@ def compare(
 
     The folder is a run folder too: it holds the config's own network, trained with the first seed, ready for `cotrain predict`.
     folder: the one to make, or runs/<name>-compare. resume: go on in that folder; what was trained there is not trained again.
-    Raises ConfigError or DataError for mistakes, RunError if the folder is in use.
+    Raises ConfigError or DataError for mistakes, RunError if the folder is in use, or was begun with other settings.
     """
     say = progress or (lambda text: None)
     rows = load_rows(config)
@@ -52,6 +52,7 @@ def compare(
     path = newest_folder(name, folder) if resume else new_folder(name, folder)
     if resume:
         same_config(config, path)
+        same_trainings(config, path)
     write_text(path / "config.yaml", config.to_yaml())
     write_json(path / "data.json", rows.report)
     parts = Parts(path / "parts", rows)
@@ -70,6 +71,25 @@ def compare(
     document = outcome(config, rows, parts, list(variants))
     write_json(path / "compare.json", document)
     return path
+
+
+def same_trainings(config: Config, folder: Path) -> None:
+    """Raises RunError if variants were begun there with other settings: half of one and half of the other is no comparison.
+
+    Seeds and variants may be added.
+    """
+    before, now = (plain(one.as_dict()) for one in (load_config(folder / "config.yaml", files=False), config))
+    known = before["compare"]["variants"]
+    changed = [
+        f"compare.variants.{name}" for name, one in now["compare"]["variants"].items() if known.get(name, one) != one
+    ]
+    changed += ["train"] if before["train"] != now["train"] else []
+    if changed:
+        which = " and ".join(f"'{key}'" for key in changed)
+        raise RunError(
+            f"folder '{folder}' was begun with another {which}, and its trainings cannot stand "
+            "beside new ones; put the old settings back, or begin a new comparison"
+        )
 
 
 Train = Callable[[Rows, int], Part | str]
@@ -104,7 +124,9 @@ def _joint(config: Config, rows: Rows, seed: int, folder: Path | None = None) ->
 
 
 def _single(config: Config, rows: Rows, seed: int) -> Part:
-    alone = dataclasses.replace(config, sharing=Choice("hard"), balance=Balance("sum"))
+    """One network a task. Each watches its own gain where the joint one watches a task's, or that of all."""
+    own = config.train if config.train.monitor == "loss" else dataclasses.replace(config.train, monitor="gain")
+    alone = dataclasses.replace(config, sharing=Choice("hard"), balance=Balance("sum"), train=own)
     found: dict[str, Gathered] = {}
     costs = []
     for task in rows.tasks:
