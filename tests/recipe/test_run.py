@@ -121,6 +121,9 @@ def test_a_loaded_run_says_when_its_data_are_gone_or_changed(tmp_path: Path) -> 
     (tmp_path / "t.csv").unlink()
     with pytest.raises(DataError, match=r"t\.csv"):
         cotrain.load(tmp_path / "run").evaluate("valid")
+    cotrain.fit(made(), tasks=TASKS, encoder=SMALL, train=QUICK, folder=tmp_path / "memory")
+    with pytest.raises(DataError, match="came from memory"):
+        cotrain.load(tmp_path / "memory").evaluate("valid")
 
 
 def test_a_damaged_run_folder_is_refused_with_what_is_wrong(run, tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ class Run:
         A loaded run reads its data again from where the config says. Raises DataError if they are not there or not the same.
         """
         if self._rows is None:
+            if not self.config.data.path:
+                raise DataError(
+                    "evaluate needs the data of the run, which came from memory and are not stored with it; "
+                    "train from a file, or compare your targets with the answers of predict"
+                )
             self._rows = load_rows(self.config)
             if self._rows.encoder.to_json() != self._encoder.to_json():
                 self._rows = None
