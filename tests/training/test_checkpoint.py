@@ -125,6 +125,20 @@ def test_a_finished_training_resumes_to_what_it_was_and_more_epochs_go_on(
     assert bits(longer.state_dict()) == bits(straight.state_dict())
 
 
+def test_more_time_and_more_patience_let_an_ended_training_go_on(tmp_path: Path, fresh: Fresh, rows: Rows) -> None:
+    short = {"epochs": 3, "batch_size": 16, "time_limit": 1e-9, "early_stopping": None}
+    first = Trainer(fresh(), train=short, folder=tmp_path / "time").fit(rows(64), resume=True)
+    assert (first.stopped, len(first.records)) == ("time limit", 1)
+    again = Trainer(fresh(), train={**short, "time_limit": None}, folder=tmp_path / "time").fit(rows(64), resume=True)
+    assert (again.stopped, len(again.records)) == ("epochs", 3)
+    hasty = {"epochs": 4, "batch_size": 16, "early_stopping": {"patience": 1, "min_delta": 1e9}}
+    first = Trainer(fresh(), train=hasty, folder=tmp_path / "stop").fit(rows(64), rows(32, 1))
+    assert (first.stopped, len(first.records)) == ("early stopping", 2)
+    calm = {**hasty, "early_stopping": {"patience": 9}}
+    again = Trainer(fresh(), train=calm, folder=tmp_path / "stop").fit(rows(64), rows(32, 1), resume=True)
+    assert (again.stopped, len(again.records)) == ("epochs", 4)
+
+
 def test_resume_without_a_checkpoint_begins(tmp_path: Path, fresh: Fresh, rows: Rows) -> None:
     history = Trainer(fresh(), train={"epochs": 1}, folder=tmp_path).fit(rows(64), resume=True)
     assert len(history.records) == 1

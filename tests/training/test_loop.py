@@ -243,7 +243,8 @@ def test_balancer_and_engine_together_are_refused(fresh: Fresh) -> None:
 
 @pytest.mark.parametrize("name", ["constant", "one_cycle", "plateau"])
 def test_every_schedule_trains(fresh: Fresh, rows: Rows, name: str) -> None:
-    train = {"epochs": 4, "batch_size": 16, "schedule": {"name": name, "warmup": 0.2, "patience": 0, "factor": 0.1}}
+    schedule = {"name": name, "warmup": 0.2} | ({"patience": 0, "factor": 0.1} if name == "plateau" else {})
+    train = {"epochs": 4, "batch_size": 16, "schedule": schedule}
     rates = [one["lr"] for one in Trainer(fresh(), train=train).fit(rows(64), rows(32, 1)).records]
     assert all(0 < rate <= 2e-3 for rate in rates)
     if name == "one_cycle":

@@ -21,6 +21,13 @@ from cotrain.training.settings import CheckpointSettings, EarlyStopping, Optimiz
         ({"optimizer": {"lr": "1e-3"}}, r"optimizer\.lr must be a number, got '1e-3'; write it without quotes"),
         ({"optimizer": {"betas": [0.9]}}, r"optimizer\.betas must be two numbers"),
         ({"optimizer": {"nesterov": True, "momentum": 0}}, "nesterov needs momentum"),
+        (
+            {"optimizer": {"name": "adamw", "momentum": 0.95}},
+            "optimizer.momentum is read by sgd only, got 0.95 for 'adamw'",
+        ),
+        ({"optimizer": {"name": "sgd", "eps": 1e-6}}, "optimizer.eps is read by adamw only"),
+        ({"schedule": {"name": "cosine", "factor": 0.1}}, "schedule.factor is read by plateau only"),
+        ({"schedule": {"name": "constant", "floor": 0.1}}, "schedule.floor is read by cosine and one_cycle only"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"epochs": 2.5}, r"epochs must be a whole number, got 2\.5"),
         ({"batch_size": True}, "batch_size must be a whole number, got True"),

@@ -1,7 +1,7 @@
 """Gradient-boosted trees on the same encoded rows: the row that every table of tabular data must show.
 
-scikit-learn's histogram gradient boosting with its own defaults, one model a task (one a column for several numbers), early stopping on
-the validation split. Categories with at most 254 codes are given as categories, others as ordered numbers.
+scikit-learn's histogram gradient boosting with its own defaults, one model a task (one a column for several numbers): at most 500 rounds,
+stopped early on the validation split, and its default of 100 where there is none. Numbers are fitted by squared error. Categories with at most 254 codes are given as categories, others as ordered numbers.
 """
 
 from __future__ import annotations

@@ -100,6 +100,10 @@ class Session:
         )
         if valid is None and settings.early_stopping is not None:
             self.history.notes.append("no validation rows: the last weights are kept, and nothing stops early")
+        if valid is None and settings.schedule.name == "plateau":
+            self.history.notes.append(
+                "no validation rows: schedule 'plateau' watches nothing, so the rate stays as it is"
+            )
         if kept is not None:
             self._restore(*kept)
         self.log.restore(self.history.records)
@@ -198,6 +202,13 @@ class Session:
             "history": self.history,
         }
 
+    def _may_go_on(self) -> bool:
+        """Whether what ended the training before is no reason any more: more epochs, more time or more patience were given."""
+        if self.at.epoch >= self.settings.epochs or self.stopping.enough:
+            return False
+        limit = self.settings.time_limit
+        return limit is None or self.history.seconds < limit
+
     def _restore(self, state: Mapping[str, Any], best: dict[str, Any] | None) -> None:
         same_settings({**state["settings"], "seed": state["seed"]}, {**asdict(self.settings), "seed": self.seed}, FREE)
         try:
@@ -212,6 +223,6 @@ class Session:
         if self.place.scaler is not None and state["scaler"]:
             self.place.scaler.load_state_dict(state["scaler"])
         self.at, self.best = Position(**state["at"]), best
-        if self.history.stopped == "epochs" and self.at.epoch < self.settings.epochs:
+        if self._may_go_on():
             self.history.stopped = None
         restore_layer_state(state["layers"][self.place.rank])

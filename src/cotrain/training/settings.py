@@ -46,6 +46,18 @@ def _whole(what: str, value: int, low: int) -> None:
     _within(what, value, low)
 
 
+def _idle(what: str, settings: Any, readers: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse a setting that was changed and that the one of this name does not read. readers: {setting: names that read it}."""
+    for part in dataclasses.fields(settings):
+        names = readers.get(part.name)
+        value = getattr(settings, part.name)
+        if names is not None and settings.name not in names and value != part.default:
+            raise SettingError(
+                f"{what}.{part.name} is read by {' and '.join(names)} only, got {value!r} for '{settings.name}'; "
+                f"take it out, or choose another {what}"
+            )
+
+
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
     """The optimiser of the network's own parameters (what a balancing method learns has its own).
@@ -75,6 +87,8 @@ class OptimizerSettings:
             _within("optimizer.betas", beta, 0.0, 1.0)
         if self.nesterov and self.momentum == 0:
             raise SettingError("optimizer.nesterov needs momentum above 0, got 0; set momentum or leave nesterov out")
+        sgd, adamw = ("sgd",), ("adamw",)
+        _idle("optimizer", self, {"momentum": sgd, "nesterov": sgd, "betas": adamw, "eps": adamw})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +117,8 @@ class ScheduleSettings:
         _whole("schedule.patience", self.patience, 0)
         if self.steps is not None:
             _whole("schedule.steps", self.steps, 1)
+        plateau, falling = ("plateau",), ("cosine", "one_cycle")
+        _idle("schedule", self, {"factor": plateau, "patience": plateau, "floor": falling})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +165,8 @@ class TrainSettings:
     error against the best constant prediction), "loss" (minus the summed validation loss), or a task's name (its own gain).
     keep: which weights the model ends with. loss_scale: "constant" divides each loss by that of the best constant prediction, "none"
     leaves it. device: "auto" takes a GPU where there is one. precision: "32", "64", "bf16" or "16" (mixed; "16" needs a GPU).
-    workers: how many steps a thread beside the loop prepares ahead; 0 prepares them in the loop. time_limit: seconds, or None.
+    workers: how many steps a thread beside the loop prepares ahead; 0 prepares them in the loop, and so do iterables of batches (a
+    DataLoader has workers of its own). time_limit: seconds, or None.
     patience_nonfinite: so many skipped steps in a row end the training with the task and the cause.
     diagnose: steps between two looks at how the tasks' gradients agree (cosines and affinity in the log); "auto" spends about 2 % of
     the time on them, None nothing.

@@ -68,7 +68,7 @@ class Stopping:
     def update(self, score: float, epoch: int, step: int) -> bool:
         """Whether this epoch is the best so far (by any margin); patience counts epochs without more than `min_delta`."""
         margin = 0.0 if self.settings is None else self.settings.min_delta
-        if score > self.reference + margin or (math.isinf(self.reference) and score > self.reference):
+        if score > self.reference + margin:
             self.reference, self.stale = score, 0
         else:
             self.stale += 1
