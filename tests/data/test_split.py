@@ -175,6 +175,8 @@ def test_too_few_rows_are_refused() -> None:
         ({"method": "group"}, "needs to know the column"),
         ({"method": "random", "by": "x"}, "does not look at a column"),
         ({"method": "files"}, "at least one of `valid` and `test`"),
+        ({"method": "random", "test": "test.csv"}, "does not read `test`"),
+        ({"method": "files", "train": "a.csv", "test": "b.csv"}, "does not read `train`"),
     ],
 )
 def test_settings_that_contradict_themselves_are_refused(settings_: dict[str, object], says: str) -> None:

@@ -84,6 +84,13 @@ class SplitSettings:
                 f"data.split: method '{self.method}' does not look at a column, but `by` is '{self.by}'; "
                 "take it out, or use method group, time or column"
             )
+        used = {"column": ("train", "valid", "test"), "files": ("valid", "test")}.get(self.method, ())
+        idle = [name for name in ("train", "valid", "test") if getattr(self, name) is not None and name not in used]
+        if idle:
+            raise ConfigError(
+                f"data.split: method '{self.method}' does not read `{idle[0]}`, but it is {getattr(self, idle[0])!r}; "
+                "take it out, or use method files (paths of `valid` and `test`) or column (words of `train`, `valid`, `test`)"
+            )
         if self.method == "files" and self.valid is None and self.test is None:
             raise ConfigError(
                 "data.split: method 'files' needs at least one of `valid` and `test`, each a path; `data.path` trains"
