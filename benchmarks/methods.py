@@ -210,7 +210,7 @@ def balancer_of(method: str, tasks: list[str], trial: int) -> Any:
         weights = dict.fromkeys(tasks, 1.0) if trial == 0 else dict(zip(tasks, share[trial].tolist(), strict=True))
         return BALANCERS["static"](weights=weights)
     if method == "cr_mogm":
-        return BALANCERS["cr_mogm"](inner=MGDA())
+        return BALANCERS["cr_mogm"](weigher=MGDA())
     return BALANCERS[method]()
 
 
