@@ -13,8 +13,9 @@ import torch
 
 import cotrain
 from cotrain.core.errors import RunError
-from cotrain.recipe.compare import compare
+from cotrain.recipe.compare import _groups, compare
 from cotrain.recipe.config import load_config
+from cotrain.recipe.rows import load_rows
 
 CONFIG = """
 data: {path: t.csv, split: {fractions: [0.6, 0.15, 0.25]}}
@@ -116,6 +117,23 @@ def test_a_joint_network_may_watch_one_task_and_single_ones_watch_their_own(fold
     (folder / "watched.yaml").write_text(text)
     found = document(compare(load_config(folder / "watched.yaml"), folder=tmp_path / "out"))
     assert sorted(found["variants"][0]["scores"]) == ["bought", "price"]
+
+
+def test_intervals_draw_whole_groups_where_the_split_keeps_them_together(folder: Path) -> None:
+    frame = pl.read_csv(folder / "t.csv")
+    frame.with_columns(who=pl.Series(np.arange(300) // 6)).write_csv(folder / "grouped.csv")
+    text = CONFIG.replace("t.csv", "grouped.csv").replace("split: {", "split: {method: group, by: who, ")
+    (folder / "grouped.yaml").write_text(text)
+    config = load_config(folder / "grouped.yaml")
+    rows = load_rows(config)
+    assert rows.groups is not None
+    who = _groups(rows, "bought")
+    assert who is not None
+    test = rows.data.rows("test")
+    held = test[rows.data.targets["bought"].present[test]]
+    pairs = set(zip(who.tolist(), (held // 6).tolist(), strict=True))
+    assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
+    assert load_rows(load_config(folder / "c.yaml")).groups is None
 
 
 def test_an_own_network_begins_every_training_from_where_it_stands() -> None:

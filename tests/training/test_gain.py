@@ -205,3 +205,13 @@ def test_networks_that_do_not_beat_a_constant_are_said_first() -> None:
     assert verdict("joint", {"a": UP, "b": UP}, 5, ["a", "b"]).startswith(
         "No network beats the best constant prediction on any task"
     )
+
+
+def test_rows_of_one_group_make_the_interval_wider_than_independent_rows() -> None:
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.arange(20), 50)
+    error = np.abs(random.normal(size=20))[groups] + 0.1
+    apart, together = (row_weights(1000, np.random.default_rng(1), groups=one) for one in (None, groups))
+    spread = [float((weights @ error / weights.sum(1)).std()) for weights in (apart, together)]
+    assert 5 < spread[1] / spread[0] < 10
+    assert spread[1] == pytest.approx(error[::50].std() / 20**0.5, rel=0.15)

@@ -129,7 +129,7 @@ def by_group(groups: pl.Series, fractions: Sequence[float], random: np.random.Ge
     words = as_words(groups)
     if words.has_nulls():
         notes.append(f"{words.null_count()} rows without '{groups.name}' are kept together as one group")
-    codes = words.fill_null("\0missing").rank("dense").to_numpy().astype(np.int64) - 1
+    codes = group_codes(groups)
     sizes = np.bincount(codes)
     wanted = sum(share > 0 for share in fractions)
     if len(sizes) < wanted:
@@ -148,6 +148,15 @@ def by_group(groups: pl.Series, fractions: Sequence[float], random: np.random.Ge
         + ", ".join(f"{count} {name}" for name, count in zip(SPLITS, filled.tolist(), strict=True))
     )
     return np.asarray(chosen[codes])
+
+
+def group_codes(groups: pl.Series) -> Ints:
+    """[N] the group of every row as a number from 0 on; rows without one are a group together.
+
+    >>> group_codes(pl.Series(["b", "a", None, "b"])).tolist()
+    [2, 1, 0, 2]
+    """
+    return np.asarray(as_words(groups).fill_null("\0missing").rank("dense").to_numpy().astype(np.int64) - 1)
 
 
 def _dealt(sizes: Ints, share: NDArray[np.float64], random: np.random.Generator) -> Ints:

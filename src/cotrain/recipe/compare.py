@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cotrain.core.errors import RunError, UnsupportedError
 from cotrain.core.spec import Task
@@ -206,7 +207,7 @@ def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> d
     judged = {name: Judged(tasks, [parts.get(name, seed) for seed in seeds]) for name in names}
     base = constants(tasks, [[batch]]) if (batch := whole(rows.data, "train")) is not None else Baseline()
     fixed = _constant_scores(base, tasks, judged)
-    gains = _gains(judged, tasks) if SINGLE in judged else {}
+    gains = _gains(judged, tasks, rows) if SINGLE in judged else {}
     joint = _joint_name(config)
     document = {
         "format": 1,
@@ -286,7 +287,7 @@ class Judged:
         return [errors_under(task, one.output, one.target, one.weight, counts) for one in found]
 
 
-def _gains(judged: Mapping[str, Judged], tasks: Mapping[str, Task]) -> dict[str, dict[str, Gain]]:
+def _gains(judged: Mapping[str, Judged], tasks: Mapping[str, Task], ready: Rows) -> dict[str, dict[str, Gain]]:
     """{variant: {task: gain over single-task}}; all variants and seeds meet the same resampled rows."""
     single = judged[SINGLE]
     gains: dict[str, dict[str, Gain]] = {name: {} for name in judged if name != SINGLE}
@@ -294,13 +295,21 @@ def _gains(judged: Mapping[str, Judged], tasks: Mapping[str, Task]) -> dict[str,
         if task.name not in single.primary or any(math.isnan(value) for value in single.primary[task.name]):
             continue
         rows = len(single.parts[0].outputs[task.name].target)
-        counts = row_weights(rows, np.random.default_rng(0))
+        counts = row_weights(rows, np.random.default_rng(0), groups=_groups(ready, task.name))
         alone, alone_rows = single.errors(task), single.resampled(task, counts)
         for name in gains:
             if task.name in judged[name].primary:
                 shared_rows = judged[name].resampled(task, counts)
                 gains[name][task.name] = gain(judged[name].errors(task), alone, shared_rows, alone_rows)
     return {name: by_task for name, by_task in gains.items() if by_task}
+
+
+def _groups(rows: Rows, task: str) -> NDArray[np.int64] | None:
+    """The group of each of a task's labelled test rows, where the split keeps groups together."""
+    if rows.groups is None:
+        return None
+    test = rows.data.rows("test")
+    return np.asarray(rows.groups[test[rows.data.targets[task].present[test]].numpy()])
 
 
 def _constant_scores(base: Baseline, tasks: Mapping[str, Task], judged: Mapping[str, Judged]) -> dict[str, float]:

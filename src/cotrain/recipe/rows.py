@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.spec import FieldSpec, Task
 from cotrain.data.encode import TableEncoder
 from cotrain.data.prepare import prepare
 from cotrain.data.read import Table, read_table
 from cotrain.data.sample import EncodedData
+from cotrain.data.split import group_codes
 from cotrain.recipe.build import build_task, build_tasks
 from cotrain.recipe.config import Config
 from cotrain.recipe.inputs import assign, no_column
@@ -21,12 +25,16 @@ from cotrain.recipe.problems import ConfigProblems, Keys, Problem
 
 @dataclass(frozen=True)
 class Rows:
-    """Ready rows: data split by split, the encoder of the inputs, tasks with fitted codecs, and the report (data.json)."""
+    """Ready rows: data split by split, the encoder of the inputs, tasks with fitted codecs, and the report (data.json).
+
+    groups: [N] the group of every row where the split keeps groups together, else None.
+    """
 
     data: EncodedData
     encoder: TableEncoder
     tasks: list[Task]
     report: dict[str, Any]
+    groups: NDArray[np.int64] | None = None
 
     @property
     def specs(self) -> Mapping[str, FieldSpec]:
@@ -58,7 +66,9 @@ def load_rows(config: Config) -> Rows:
     except (ConfigError, DataError) as error:
         raise placed(config, error) from error
     tasks = [build_task(config.tasks[name], prepared.codecs[name]) for name in config.tasks]
-    return Rows(prepared.data, prepared.encoder, tasks, prepared.report)
+    by = settings.split.by if settings.split.method == "group" else None
+    groups = None if by is None else group_codes(table.frame[by])
+    return Rows(prepared.data, prepared.encoder, tasks, prepared.report, groups)
 
 
 def read_rows(config: Config) -> Table:

@@ -5,7 +5,7 @@
     se^2  = var_s(a_s - b_s) / S  +  var_rows(log ratio)       a_s, b_s: each error over its own mean over seeds
 
 Both terms are variances of log ratio: the first by seeds (to first order), the second by a bootstrap over test rows in which every
-variant and seed meets the same resampled rows. The interval is 1 - ratio exp(+- t(0.975, df) se): it never passes 100 %, and a halved
+variant and seed meets the same resampled rows (whole groups of rows, where the split keeps groups together). The interval is 1 - ratio exp(+- t(0.975, df) se): it never passes 100 %, and a halved
 error lies as far from none as a doubled one. df by Welch and Satterthwaite: (u + v)^2 / (u^2 / (S - 1)) for u, v the two terms.
 Noise that belongs to a seed and a row together is in both terms: the interval is then too wide, never too narrow.
 
@@ -46,9 +46,25 @@ class Gain:
         return self.high < 0
 
 
-def row_weights(rows: int, generator: np.random.Generator, replicates: int = REPLICATES) -> Array:
-    """[R, rows] how often each test row is drawn in each bootstrap replicate."""
-    return generator.multinomial(rows, np.full(rows, 1.0 / rows), size=replicates).astype(np.float64)
+def row_weights(
+    rows: int,
+    generator: np.random.Generator,
+    replicates: int = REPLICATES,
+    *,
+    groups: NDArray[np.int64] | None = None,
+) -> Array:
+    """[R, rows] how often each test row is drawn in each bootstrap replicate.
+
+    groups: [rows] which group each row belongs to (patients, users ...). Rows of one group are alike, so groups are drawn whole.
+
+    >>> drawn = row_weights(3, np.random.default_rng(0), groups=np.array([7, 7, 9]))
+    >>> bool((drawn[:, 0] == drawn[:, 1]).all()), set((drawn[:, 0] + drawn[:, 2]).tolist())
+    (True, {2.0})
+    """
+    _, index = np.unique(np.arange(rows) if groups is None else groups, return_inverse=True)
+    count = int(index.max(initial=-1)) + 1
+    drawn = generator.multinomial(count, np.full(count, 1.0 / max(count, 1)), size=replicates).astype(np.float64)
+    return np.asarray(drawn[:, index])
 
 
 def gain(
