@@ -221,3 +221,11 @@ def test_a_decision_threshold_can_be_chosen_when_predicting(run) -> None:
         run.predict(rows, thresholds={"price": 0.5})
     with pytest.raises(ConfigError, match="did you mean 'bought'"):
         run.predict(rows, thresholds={"bougth": 0.5})
+
+
+def test_a_method_that_wraps_another_is_named_in_the_config_and_loads_again(tmp_path: Path) -> None:
+    balance = {"name": "cr_mogm", "weigher": {"name": "cagrad", "c": 0.3}, "momentum": 0.5}
+    run = cotrain.fit(made(), tasks=TASKS, encoder=SMALL, balance=balance, train={**QUICK, "epochs": 1})
+    assert cotrain.load(run.save(tmp_path / "kept")).config.as_dict()["balance"] == balance
+    with pytest.raises(ConfigError, match="did you mean 'cagrad'"):
+        cotrain.fit(made(), tasks=TASKS, balance={"name": "cr_mogm", "weigher": "cagradd"})

@@ -54,7 +54,10 @@ def build_choice(gallery: Gallery, choice: Choice) -> Any:
     cls = gallery.check(choice.name, choice.settings)
     if issubclass(cls, nn.Module) and not hasattr(cls, "build"):
         return Later(cls, choice.settings) if _obeys(gallery, cls) else _own(gallery, choice.name, cls, choice.settings)
-    return cls(**choice.settings)
+    settings = {
+        key: build_choice(gallery, one) if isinstance(one, Choice) else one for key, one in choice.settings.items()
+    }
+    return cls(**settings)
 
 
 class Later:

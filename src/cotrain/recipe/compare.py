@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cotrain.core.errors import RunError, UnsupportedError
+from cotrain.core.errors import DataError, RunError, UnsupportedError
 from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
 from cotrain.recipe.balance_settings import Balance
@@ -49,6 +49,11 @@ def compare(
     """
     say = progress or (lambda text: None)
     rows = load_rows(config)
+    if "test" not in rows.data.splits:
+        raise DataError(
+            f"a comparison is made on test rows, but there are none (splits: {', '.join(rows.data.splits)}); "
+            "give data.split a share or rows for test"
+        )
     name = f"{config.name}-compare"
     path = newest_folder(name, folder) if resume else new_folder(name, folder)
     if resume:

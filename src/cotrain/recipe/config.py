@@ -18,6 +18,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from cotrain.balance.gallery import BALANCERS
+from cotrain.balance.protocol import Weigher
 from cotrain.core.errors import nearest
 from cotrain.data.infer import KINDS
 from cotrain.data.settings import DataSettings
@@ -159,7 +161,7 @@ def _says_how(data: Any) -> bool:
 
 
 def _read(source: Source, folder: Path | None, name: str, table: Any, files: bool) -> Config:
-    reader = Reader(source.origin, _elsewhere())
+    reader = Reader(source.origin, _elsewhere(), {Weigher: BALANCERS})
     reader.problems.extend(source.problems)
     open_values = searches(source.tree)
     for keys in open_values:
@@ -298,7 +300,10 @@ def _elsewhere() -> dict[str, str]:
 
 
 def _choice_dict(choice: Choice) -> Any:
-    plain: dict[str, Any] = {"name": choice.name, **as_plain(choice.settings)}
+    settings = {
+        key: _choice_dict(one) if isinstance(one, Choice) else as_plain(one) for key, one in choice.settings.items()
+    }
+    plain: dict[str, Any] = {"name": choice.name, **settings}
     if isinstance(choice, Balance) and choice.engine != EngineSettings():
         plain["engine"] = as_plain(choice.engine)
     return plain if len(plain) > 1 else choice.name

@@ -38,8 +38,15 @@ class Choice:
 class Reader:
     """Gathers problems. Every method answers the value read, or None after noting why there is none."""
 
-    def __init__(self, origin: Origin, elsewhere: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        elsewhere: Mapping[str, str] | None = None,
+        nested: Mapping[type, Gallery] | None = None,
+    ) -> None:
         self.origin = origin
+        self.nested: Mapping[type, Gallery] = nested or {}
+        """Which gallery a setting of a method is chosen from, by its type: a method that wraps another one."""
         self.elsewhere: Mapping[str, str] = elsewhere or {}
         """Where a key belongs that is often written in the wrong place or under another name: {key: path}."""
         self.problems: list[Problem] = []
@@ -164,8 +171,10 @@ class Reader:
         settings = self.settings(gallery.what, name, cls, given, keys, also={"name", *skip})
         if settings is None:
             return None
-        if not _positional(cls):
-            self.made(lambda given: cls(**given), keys, self.sound(settings, keys))
+        sound = self.sound(settings, keys)
+        complete = all(one.name in sound for one in public_settings(cls).values() if one.required)
+        if not _positional(cls) and complete:
+            self.made(lambda given: cls(**_objects(gallery, given)), keys, sound)
         return Choice(name, settings) if len(self.problems) == before else None
 
     def named(self, gallery: Gallery, name: Any, keys: Keys) -> type | None:
@@ -213,7 +222,9 @@ class Reader:
             return None
         values: dict[str, Any] = {}
         for key, value in given.items():
-            if key in known:
+            if key in known and known[key].annotation in self.nested:
+                values[key] = self.choice(self.nested[known[key].annotation], value, (*keys, key))
+            elif key in known:
                 values[key] = self.value(known[key].annotation, value, (*keys, key))
             elif ":" in name and key in inspect.signature(cls).parameters:
                 message = f"{what} '{name}': '{key}' is no setting, since only keyword-only arguments are; write it after a `*` there"
@@ -263,6 +274,15 @@ class Reader:
                 left.pop(str(here[-1]))
             else:
                 return None if refused else made
+
+
+def _objects(gallery: Gallery, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the methods among them made, only to hear what the outer constructor thinks of them."""
+    return {key: _object(gallery, one) if isinstance(one, Choice) else one for key, one in settings.items()}
+
+
+def _object(gallery: Gallery, choice: Choice) -> Any:
+    return choice.made if choice.made is not None else gallery[choice.name](**_objects(gallery, choice.settings))
 
 
 def public_settings(cls: type) -> dict[str, Setting]:
