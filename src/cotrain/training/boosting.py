@@ -112,13 +112,17 @@ def _fitted(
     }
     weight = None if train.weight is None else train.weight.cpu().numpy()[keep]
     extra: dict[str, Any] = {"sample_weight": weight}
-    if valid is not None and (held := _held(valid.targets[name], column)).any():
-        judged = valid.targets[name].values.reshape(len(valid), -1)[:, column or 0].cpu().numpy()[held]
-        known = np.isin(judged, target[keep]) if column is None else np.ones(len(judged), dtype=bool)
+    judges = np.zeros(0, dtype=bool)
+    if valid is not None:
+        judged = valid.targets[name].values.reshape(len(valid), -1)[:, column or 0].cpu().numpy()
+        judges = _held(valid.targets[name], column)
+        judges &= True if column is not None else np.isin(judged, target[keep])
+        judges &= True if valid.weight is None else valid.weight.cpu().numpy() > 0
+    if valid is not None and judges.any():
         settings["early_stopping"] = True
-        extra |= {"X_val": tables["valid"].values[held][known], "y_val": judged[known].astype(target.dtype)}
+        extra |= {"X_val": tables["valid"].values[judges], "y_val": judged[judges].astype(target.dtype)}
         if valid.weight is not None and weight is not None:
-            extra["sample_weight_val"] = valid.weight.cpu().numpy()[held][known]
+            extra["sample_weight_val"] = valid.weight.cpu().numpy()[judges]
     else:
         settings["early_stopping"] = False
         settings["max_iter"] = 100
