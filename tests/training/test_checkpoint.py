@@ -17,7 +17,9 @@ from cotrain.core.errors import RunError
 from cotrain.core.state import flatten
 from cotrain.encoders.mlp import MLP
 from cotrain.model.compose import Model
+from cotrain.sharing.mmoe import MMoE
 from cotrain.tasks.binary import Binary
+from cotrain.tasks.regression import Regression
 from cotrain.training.checkpoint import Checkpoints, read_state, same_settings, write_state
 from cotrain.training.loop import Trainer
 
@@ -137,6 +139,29 @@ def test_more_time_and_more_patience_let_an_ended_training_go_on(tmp_path: Path,
     calm = {**hasty, "early_stopping": {"patience": 9}}
     again = Trainer(fresh(), train=calm, folder=tmp_path / "stop").fit(rows(64), rows(32, 1), resume=True)
     assert (again.stopped, len(again.records)) == ("epochs", 4)
+
+
+def test_killed_between_the_last_step_of_an_epoch_and_its_line_it_writes_the_same_line(
+    tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trainer(folder: str) -> Trainer:
+        torch.manual_seed(0)
+        tasks = [Binary("yes"), Regression("number")]
+        model = Model(encoder=MLP(widths=[8]), sharing=MMoE(experts=2), tasks=tasks)
+        checkpoint = {"every_steps": 1, "each_epoch": False}
+        settings = {"epochs": 1, "batch_size": 16, "early_stopping": None, "checkpoint": checkpoint}
+        return Trainer(model, train=settings, folder=tmp_path / folder)
+
+    def killed(session: Any) -> None:
+        raise SystemError("killed")
+
+    whole = trainer("whole").fit(rows(64), rows(32, 1)).records[0]
+    with monkeypatch.context() as patch:
+        patch.setattr("cotrain.training.loop.end_epoch", killed)
+        with pytest.raises(SystemError):
+            trainer("pieces").fit(rows(64), rows(32, 1))
+    pieces = trainer("pieces").fit(rows(64), rows(32, 1), resume=True).records[0]
+    assert {**pieces, "seconds": 0} == {**whole, "seconds": 0}
 
 
 def test_resume_without_a_checkpoint_begins(tmp_path: Path, fresh: Fresh, rows: Rows) -> None:

@@ -145,6 +145,7 @@ def windows(session: Session, epoch: int) -> Iterator[list[list[Batch]]]:
     accumulate = session.settings.accumulate
     micro = session.feed.epoch(epoch, skip=session.at.step * accumulate)
     while window := list(islice(micro, accumulate)):
+        session.kept_usage = None
         yield window
 
 
@@ -156,7 +157,7 @@ def end_epoch(session: Session) -> dict[str, Any]:
             f"epoch {at.epoch + 1} brought no batch; data must be an iterable that can be gone through again"
         )
     at.epoch, at.step = at.epoch + 1, 0
-    usage = session.model.usage()
+    usage = session.model.usage() if session.kept_usage is None else session.kept_usage
     found = validate(session)
     session.count_time()
     record: dict[str, Any] = {

@@ -72,6 +72,8 @@ class Session:
         self.history, self.at, self.tally = History(), Position(), Tally()
         self.stopping = Stopping(settings.early_stopping)
         self.best: dict[str, Any] | None = None
+        self.kept_usage: dict[str, float] | None = None
+        """The sharing's figures when the checkpoint was written, until a step gives new ones."""
         seed_layers(seed)
         if not model.built:
             for batch in feed.peek(1)[0]:
@@ -184,6 +186,7 @@ class Session:
         if self.place.rank > 0:
             return
         state |= {"at": asdict(self.at), "layers": layers, "baseline": self.baseline.state_dict()}
+        state["usage"] = self.model.usage() if self.kept_usage is None else self.kept_usage
         state |= {"settings": asdict(self.settings), "seed": self.seed}
         state["scaler"] = None if self.place.scaler is None else self.place.scaler.state_dict()
         self.checkpoints.save(self.at.total, state, self.best, self.stopping.best_step)
@@ -222,7 +225,7 @@ class Session:
                 part.load_state_dict(state[name])
         if self.place.scaler is not None and state["scaler"]:
             self.place.scaler.load_state_dict(state["scaler"])
-        self.at, self.best = Position(**state["at"]), best
+        self.at, self.best, self.kept_usage = Position(**state["at"]), best, dict(state["usage"])
         if self._may_go_on():
             self.history.stopped = None
         restore_layer_state(state["layers"][self.place.rank])
