@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import cotrain
-from cotrain.core.errors import RunError
+from cotrain.core.errors import DataError, RunError
 from cotrain.recipe.compare import _groups, compare
 from cotrain.recipe.config import load_config
 from cotrain.recipe.rows import load_rows
@@ -134,6 +134,13 @@ def test_intervals_draw_whole_groups_where_the_split_keeps_them_together(folder:
     pairs = set(zip(who.tolist(), (held // 6).tolist(), strict=True))
     assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
     assert load_rows(load_config(folder / "c.yaml")).groups is None
+
+
+def test_a_comparison_without_test_rows_is_refused_before_anything_is_made(folder: Path, tmp_path: Path) -> None:
+    (folder / "untested.yaml").write_text(CONFIG.replace("[0.6, 0.15, 0.25]", "[0.8, 0.2, 0]"))
+    with pytest.raises(DataError, match="made on test rows, but there are none"):
+        compare(load_config(folder / "untested.yaml"), folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_own_network_begins_every_training_from_where_it_stands() -> None:
