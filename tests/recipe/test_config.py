@@ -137,6 +137,14 @@ def test_the_engine_takes_every_engine_setting() -> None:
     assert {part.name for part in dataclasses.fields(EngineSettings)} <= set(settings_of(Engine))
 
 
+def test_engine_settings_that_would_change_nothing_are_refused() -> None:
+    found = problems(balance={"name": "dwa", "engine": {"mode": "features", "length": "paper", "chunk": 2, "every": 2}})
+    assert set(found) == {"balance.engine.mode", "balance.engine.length", "balance.engine.chunk"}
+    assert "'dwa', which looks at losses alone" in found["balance.engine.mode"]
+    assert minimal(balance={"name": "dwa", "engine": {"mode": "exact", "every": 2}}).balance.engine.every == 2
+    assert minimal(balance={"name": "gradnorm", "engine": {"chunk": 2}}).balance.engine.chunk == 2
+
+
 def test_variants_are_laid_over_the_config() -> None:
     config = minimal(
         train={"epochs": 7, "optimizer": {"lr": 0.1}},

@@ -18,7 +18,8 @@ class EngineSettings:
 
     mode: "exact" (gradients of the shared parameters) or "features" (of the shared representation: cheaper, approximate).
     length: "norm" keeps sum |w_k| |g_k| = sum |g_k|, so that one learning rate serves all methods; "paper" leaves weights as they are.
-    every: steps between two solves of a method that needs gradients. chunk: tasks whose gradients are held at once, None for all.
+    every: steps between two askings of the method; its weights are held in between. chunk: tasks whose gradients are held at once,
+    None for all. Methods that look at losses alone have no use for mode, length and chunk, and with them these are refused.
     """
 
     mode: Literal["exact", "features"] = "exact"
@@ -52,4 +53,14 @@ def read_balance(reader: Reader, tree: Any, keys: Keys) -> Balance | None:
     choice = reader.choice(BALANCERS, tree, keys, skip=("engine",))
     if choice is None or engine is None:
         return None
+    cls = BALANCERS[choice.name] if choice.made is None else type(choice.made)
+    if getattr(cls, "needs", None) == {"losses"}:
+        for key in ("mode", "length", "chunk"):
+            if getattr(engine, key) != getattr(EngineSettings(), key):
+                reader.found(
+                    (*keys, "engine", key),
+                    f"expected a method that looks at gradients, got '{choice.name}', which looks at losses alone: {key} would change "
+                    "nothing; take it out, or choose another method",
+                    at_key=True,
+                )
     return Balance(choice.name, choice.settings, choice.made, engine)
