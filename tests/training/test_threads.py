@@ -11,7 +11,7 @@ from cotrain.encoders.mlp import MLP
 from cotrain.model.compose import Model
 from cotrain.tasks.regression import Regression
 from cotrain.training.loop import Trainer
-from cotrain.training.threads import using, worth
+from cotrain.training.threads import threads_put_back, worth
 
 
 def made(width: int, rows: int) -> tuple[Model, list[Batch]]:
@@ -21,7 +21,8 @@ def made(width: int, rows: int) -> tuple[Model, list[Batch]]:
 
 
 def test_small_steps_are_worth_one_thread_and_large_ones_all() -> None:
-    with using(2):
+    with threads_put_back():
+        torch.set_num_threads(2)
         assert worth(*made(16, 32), "auto") == 1
         assert worth(*made(512, 512), "auto") == 2
         assert worth(*made(16, 32), None) == 2
@@ -30,9 +31,9 @@ def test_small_steps_are_worth_one_thread_and_large_ones_all() -> None:
 
 def test_the_process_is_left_as_it_was() -> None:
     before = torch.get_num_threads()
-    block = using(before + 1)
+    block = threads_put_back()
     block.__enter__()
-    assert torch.get_num_threads() == before + 1
+    torch.set_num_threads(before + 1)
     assert not block.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
     assert torch.get_num_threads() == before
 
@@ -49,7 +50,8 @@ def test_training_uses_what_was_chosen(precision: str) -> None:
 
     x = torch.randn(32, 3)
     model = Model(trunk=Looks(3, 4), tasks=[Regression("y")])
-    with using(2):
+    with threads_put_back():
+        torch.set_num_threads(2)
         Trainer(model, train={"epochs": 1, "threads": 1, "precision": precision}).fit([(x, {"y": x[:, 0]})])
         assert torch.get_num_threads() == 2
     assert seen[-1] == 1

@@ -27,7 +27,7 @@ from cotrain.training.session import Session
 from cotrain.training.settings import TrainSettings, settings_from
 from cotrain.training.stopping import check_monitor, watched_score
 from cotrain.training.tally import Tally
-from cotrain.training.threads import using, worth
+from cotrain.training.threads import threads_put_back, worth
 from cotrain.training.watch import Plan, Silent, Watcher
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ class Trainer:
                 Plan(tuple(names), train.epochs, session.steps, at.epoch + 1, at.step, str(self.place.device))
             )
             try:
-                first = [self.place.ready(batch) for batch in feed.peek(1)[0]]
-                with using(worth(self.model, first, train.threads)):
+                with threads_put_back():
                     if session.history.stopped is None:
                         session.history.stopped = run_epochs(session, self.watcher, interruption)
             except BaseException as error:
@@ -118,8 +117,11 @@ class Trainer:
 def run_epochs(session: Session, watcher: Watcher, interruption: Interruption) -> str:
     """The loop itself; answers why it ended."""
     at, settings = session.at, session.settings
+    settled = False
     for epoch in range(at.epoch, settings.epochs):
         for window in windows(session, epoch):
+            if not settled:
+                settled = settle_threads(session, window[0])
             session.schedule.set(at.total)
             session.step(window, session.tally)
             at.step, at.total = at.step + 1, at.total + 1
@@ -138,6 +140,15 @@ def run_epochs(session: Session, watcher: Watcher, interruption: Interruption) -
             return "early stopping"
         session.save_if_due(epoch_ended=True)
     return "epochs"
+
+
+def settle_threads(session: Session, batches: list[Batch]) -> bool:
+    """Set as many threads as steps like this one are worth; a resumed training keeps its number, since it decides the last bits."""
+    if session.threads is None:
+        ready = [session.place.ready(batch) for batch in batches]
+        session.threads = worth(session.model, ready, session.settings.threads)
+    torch.set_num_threads(session.threads)
+    return True
 
 
 def windows(session: Session, epoch: int) -> Iterator[list[list[Batch]]]:

@@ -71,6 +71,11 @@ class Place:
         """The first process's value, on all: for decisions that all must take alike."""
         return value if self.processes == 1 else self.fabric.broadcast(value)
 
+    def wait(self) -> None:
+        """Until every process has come here."""
+        if self.processes > 1:
+            self.fabric.barrier()
+
     def alike_(self, model: nn.Module) -> None:
         """Give every process the first one's parameters and buffers."""
         if self.processes > 1:

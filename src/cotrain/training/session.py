@@ -72,6 +72,7 @@ class Session:
         self.history, self.at, self.tally = History(), Position(), Tally()
         self.stopping = Stopping(settings.early_stopping)
         self.best: dict[str, Any] | None = None
+        self.threads: int | None = None
         self.kept_usage: dict[str, float] | None = None
         """The sharing's figures when the checkpoint was written, until a step gives new ones."""
         seed_layers(seed)
@@ -183,11 +184,15 @@ class Session:
             return
         state = {name: part.state_dict() for name, part in self._parts().items()}
         layers = self.place.gathered(layer_state())
-        if self.place.rank > 0:
-            return
+        if self.place.rank == 0:
+            self._write(state, layers)
+        self.place.wait()
+
+    def _write(self, state: dict[str, Any], layers: list[dict[str, Any]]) -> None:
+        """The checkpoint itself, which one process writes while the others wait."""
         state |= {"at": asdict(self.at), "layers": layers, "baseline": self.baseline.state_dict()}
         state["usage"] = self.model.usage() if self.kept_usage is None else self.kept_usage
-        state |= {"settings": asdict(self.settings), "seed": self.seed}
+        state |= {"settings": asdict(self.settings), "seed": self.seed, "threads": self.threads}
         state["scaler"] = None if self.place.scaler is None else self.place.scaler.state_dict()
         self.checkpoints.save(self.at.total, state, self.best, self.stopping.best_step)
         self.saved_at = time.monotonic()
@@ -228,4 +233,5 @@ class Session:
         self.at, self.best, self.kept_usage = Position(**state["at"]), best, dict(state["usage"])
         if self._may_go_on():
             self.history.stopped = None
+        self.threads = state["threads"]
         restore_layer_state(state["layers"][self.place.rank])

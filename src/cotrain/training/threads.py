@@ -35,14 +35,11 @@ def worth(model: Model, batches: Sequence[Batch], threads: Threads) -> int:
 
 
 @contextmanager
-def using(threads: int) -> Iterator[None]:
-    """Inside the block torch uses so many threads."""
+def threads_put_back() -> Iterator[None]:
+    """However many threads the block sets torch to, the process has its own number again afterwards."""
     before = torch.get_num_threads()
-    if threads == before:
-        yield
-        return
-    torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
