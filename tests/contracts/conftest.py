@@ -207,8 +207,11 @@ class Tagging:
         shares = torch.zeros(self.outputs, dtype=torch.float64).index_add_(0, target.filled(), cells)
         return (shares + 1e-9).log()
 
+    def with_codec(self, codec: Any) -> Tagging:
+        return replace(self, fitted=codec)
+
     def refitted(self, frame: Any) -> Tagging:
-        return replace(self, fitted=self.codec.fit(frame))
+        return self.with_codec(self.codec.fit(frame))
 
 
 @dataclass(frozen=True)

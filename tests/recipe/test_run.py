@@ -146,6 +146,10 @@ def test_a_finished_run_is_resumed_into_itself_and_another_config_is_refused(tmp
     first = train(config, folder=tmp_path / "run")
     again = train(config, folder=tmp_path / "run", resume=True)
     assert again.metrics["splits"] == json.loads(json.dumps(first.metrics["splits"]))
+    config.write_text(text.replace("epochs: 2", "epochs: 4"))
+    more = train(config, folder=tmp_path / "run", resume=True)
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 4
+    assert cotrain.load(tmp_path / "run").metrics["splits"] == json.loads(json.dumps(more.metrics["splits"]))
     config.write_text(text + "seed: 3\n")
     with pytest.raises(RunError, match="another 'seed'"):
         train(config, folder=tmp_path / "run", resume=True)

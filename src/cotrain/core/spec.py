@@ -140,6 +140,9 @@ class Codec(Protocol):
 
     def to_json(self) -> dict[str, Any]: ...
 
+    @staticmethod
+    def from_json(stored: dict[str, Any]) -> Codec: ...
+
 
 class Metrics(Protocol):
     """`score(output, target, weight)`: {metric: value} on gathered outputs, in the target's units; NaN where it has no meaning."""
@@ -161,7 +164,7 @@ class Task(Protocol):
     error(scores): the primary error, lower is better, from the task's scores.
     decode(output): {column: values} for predictions (probabilities, classes, numbers in the target's units).
     reference(target, weight): the best constant output [outputs] under this task's own loss and weights, or None if there is none.
-    refitted(frame): the same task with its codec fitted on the training rows.
+    with_codec(codec): the same task with a codec that was fitted on the training rows, or read back from JSON.
     """
 
     kind: ClassVar[str]
@@ -193,4 +196,4 @@ class Task(Protocol):
 
     def reference(self, target: Field, weight: Tensor | None) -> Tensor | None: ...
 
-    def refitted(self, frame: Any) -> Task: ...
+    def with_codec(self, codec: Any) -> Task: ...

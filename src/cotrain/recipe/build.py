@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 from torch import nn
@@ -44,7 +43,7 @@ def build_task(target: Target, codec: Codec | None = None) -> Task:
         if target.head is not None:
             settings["head"] = build_choice(HEADS, target.head)
         task = cast(Task, cls(target.name, columns=target.columns, **settings))
-    return task if codec is None else cast(Task, replace(cast(Any, task), fitted=codec))
+    return task if codec is None else task.with_codec(codec)
 
 
 def build_choice(gallery: Gallery, choice: Choice) -> Any:

@@ -257,7 +257,7 @@ def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> d
         ],
         "delta_m": {name: _delta_m(judged[name], judged[SINGLE], tasks) for name in gains},
         "harmed": {name: [task for task, one in by_task.items() if one.harmed] for name, by_task in gains.items()},
-        "worst": {name: min(by_task, key=lambda task: by_task[task].value) for name, by_task in gains.items()},
+        "worst": {name: _worst(by_task) for name, by_task in gains.items()},
         "left_out": parts.left_out,
         "conflict": parts.get(joint, seeds[0]).conflict if joint in judged else None,
         "verdict": "",
@@ -348,6 +348,12 @@ def _delta_m(joint: Judged, single: Judged, tasks: Mapping[str, Task]) -> dict[s
         for index in range(len(joint.parts))
     ]
     return {"value": float(np.mean(values)), "low": float(np.min(values)), "high": float(np.max(values))}
+
+
+def _worst(gains: Mapping[str, Gain]) -> str | None:
+    """The task with the least gain among those that have one."""
+    told = {task: one.value for task, one in gains.items() if not math.isnan(one.value)}
+    return min(told, key=lambda task: told[task]) if told else None
 
 
 def _kind(name: str) -> str:

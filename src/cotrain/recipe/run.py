@@ -15,7 +15,7 @@ from typing import Any, cast
 import polars as pl
 
 from cotrain.core.errors import DataError, RunError
-from cotrain.core.spec import Codec, Task
+from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
 from cotrain.data.encode import TableEncoder
 from cotrain.data.read import read_table
@@ -182,7 +182,8 @@ def train(
 ) -> Run:
     """Train what a config describes and store it in a run folder: the one given, or a new runs/<name>.
 
-    resume: go on in that folder, or in the newest one of that name, from its last checkpoint; a finished run is returned as it is.
+    resume: go on in that folder, or in the newest one of that name, from its last checkpoint; a finished run is returned as it is, unless
+    the config now gives it more time (epochs, time limit, patience).
     Raises ConfigError, DataError or RunError for mistakes, TrainingError if training breaks down, Interrupted after Ctrl-C.
     """
     config = config if isinstance(config, Config) else load_config(config)
@@ -196,8 +197,11 @@ def _trained(
     if resume:
         path = newest_folder(config.name, folder)
         same_config(config, path)
-        if (path / "structure.json").exists():
+        if (path / "structure.json").exists() and plain(stored_config(path)["train"]) == plain(
+            config.as_dict()["train"]
+        ):
             return load(path)
+        write_text(path / "config.yaml", config.to_yaml())
     else:
         path = new_folder(config.name, folder)
         write_text(path / "config.yaml", config.to_yaml())
@@ -259,9 +263,7 @@ def load(folder: Path | str) -> Run:
     stored = read_json(path / "encoders.json")
     encoder = TableEncoder.from_json(stored["inputs"])
     plainly = build_tasks(config)
-    codecs = {
-        task.name: cast(Codec, type(task.codec).from_json(stored["targets"][task.name])) for task in cast(Any, plainly)
-    }
+    codecs = {task.name: type(task.codec).from_json(stored["targets"][task.name]) for task in plainly}
     model = build_model(config, build_tasks(config, codecs))
     if not model.built:
         model.build({"main": encoder.specs})
@@ -274,14 +276,18 @@ def load(folder: Path | str) -> Run:
     return Run(config, model, encoder, {name: read_json(path / name) for name in names}, folder=path)
 
 
+def stored_config(folder: Path) -> dict[str, Any]:
+    """The config a folder was begun with, as plain values."""
+    return load_config(folder / "config.yaml", files=False).as_dict()
+
+
 def same_config(config: Config, folder: Path) -> None:
     """Raises RunError if the folder was begun with another network, data or tasks (how long to train may change)."""
     if not (folder / "config.yaml").exists():
         raise RunError(
             f"folder '{folder}' holds no config.yaml, so there is nothing to resume; leave --resume out to begin"
         )
-    before = load_config(folder / "config.yaml", files=False).as_dict()
-    now = config.as_dict()
+    before, now = stored_config(folder), config.as_dict()
     for key in ("data", "inputs", "tasks", "encoder", "sharing", "balance", "seed"):
         if plain(before[key]) != plain(now[key]):
             raise RunError(

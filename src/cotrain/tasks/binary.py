@@ -161,6 +161,10 @@ class Binary:
         share = (cells * target.filled().double().reshape(cells.shape)).sum() / cells.sum()
         return torch.logit(share.clamp(1e-6, 1 - 1e-6)).reshape(1)
 
+    def with_codec(self, codec: ClassCodec) -> Binary:
+        """The same task with a fitted codec."""
+        return replace(self, fitted=codec)
+
     def refitted(self, frame: Any) -> Binary:
         """The same task with the classes of these rows (a frame that holds its column)."""
-        return replace(self, fitted=self._unfitted().fit(frame))
+        return self.with_codec(self._unfitted().fit(frame))

@@ -168,6 +168,10 @@ class Multiclass:
             return total
         return ((total + 1e-6 * cells.sum() / self.outputs) / cells.sum()).log()
 
+    def with_codec(self, codec: ClassCodec) -> Multiclass:
+        """The same task with a fitted codec."""
+        return replace(self, fitted=codec)
+
     def refitted(self, frame: Any) -> Multiclass:
         """The same task with the classes of these rows (a frame that holds its column), unless they were given."""
-        return replace(self, fitted=self._unfitted().fit(frame))
+        return self.with_codec(self._unfitted().fit(frame))

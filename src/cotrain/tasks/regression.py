@@ -154,6 +154,10 @@ class Regression:
         first = above.int().argmax(0, keepdim=True)
         return values.gather(0, order).gather(0, first).squeeze(0)
 
+    def with_codec(self, codec: NumberCodec) -> Regression:
+        """The same task with a fitted codec."""
+        return replace(self, fitted=codec)
+
     def refitted(self, frame: Any) -> Regression:
         """The same task with mean and scale of these rows (a frame that holds its columns)."""
-        return replace(self, fitted=self._unfitted().fit(frame))
+        return self.with_codec(self._unfitted().fit(frame))

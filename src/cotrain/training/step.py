@@ -98,6 +98,9 @@ class Step:
             with self.place.autocast():
                 losses = self.model.losses(batches, counts)
                 penalty = self.model.penalty()
+            if len(window) > 1 and self.place.processes == 1:
+                held = self.model.counts(batches)  # a task without a label here is absent, not a loss of zero
+                losses = {task: loss for task, loss in losses.items() if float(held[task]) > 0}
             if penalty is not None:
                 penalty = self.place.scaled({"penalty": penalty / (len(window) * self.place.processes)})["penalty"]
             if (look := self.diagnosis.look(losses)) is not None:
