@@ -207,6 +207,9 @@ class Tagging:
         shares = torch.zeros(self.outputs, dtype=torch.float64).index_add_(0, target.filled(), cells)
         return (shares + 1e-9).log()
 
+    def check(self, target: Field) -> None:
+        pass
+
     def with_codec(self, codec: Any) -> Tagging:
         return replace(self, fitted=codec)
 

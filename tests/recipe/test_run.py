@@ -233,3 +233,9 @@ def test_a_method_that_wraps_another_is_named_in_the_config_and_loads_again(tmp_
     assert cotrain.load(run.save(tmp_path / "kept")).config.as_dict()["balance"] == balance
     with pytest.raises(ConfigError, match="did you mean 'cagrad'"):
         cotrain.fit(made(), tasks=TASKS, balance={"name": "cr_mogm", "weigher": "cagradd"})
+
+
+def test_the_star_means_every_column_even_where_one_bears_that_name() -> None:
+    frame = made().rename({"b": "*"})
+    run = cotrain.fit(frame, inputs=["*"], tasks={"bought": "binary"}, encoder=SMALL, train={**QUICK, "epochs": 1})
+    assert set(run._encoder.columns) == {"a", "*", "town", "size", "price"}

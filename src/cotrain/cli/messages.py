@@ -88,6 +88,16 @@ def answered(command: Callable[P, R]) -> Callable[P, R]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            where = f" '{error.filename}'" if error.filename else ""
+            say(
+                _folded(
+                    f"the machine refused{where}: {error.strerror or error}; look at its rights and its free space",
+                    "error: ",
+                    "  ",
+                )
+            )
+            raise typer.Exit(1) from None
         except MemoryError:
             say("error: the machine has too little memory for this; a smaller batch_size or fewer rows need less")
             raise typer.Exit(1) from None

@@ -14,7 +14,11 @@ def train(
         Path | None, typer.Option(help="Where the run goes; runs/<name> if not given. Never overwritten.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an interrupted training of this config stood.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on where an interrupted training of this config stood: in --folder, or the newest runs/<name>.",
+        ),
     ] = False,
 ) -> None:
     """Train what a config describes.

@@ -164,6 +164,7 @@ class Task(Protocol):
     error(scores): the primary error, lower is better, from the task's scores.
     decode(output): {column: values} for predictions (probabilities, classes, numbers in the target's units).
     reference(target, weight): the best constant output [outputs] under this task's own loss and weights, or None if there is none.
+    check(target): raises DataError if the values of a target cannot be this task's (labels out of range ...).
     with_codec(codec): the same task with a codec that was fitted on the training rows, or read back from JSON.
     """
 
@@ -195,5 +196,7 @@ class Task(Protocol):
     def decode(self, output: Tensor) -> dict[str, Any]: ...
 
     def reference(self, target: Field, weight: Tensor | None) -> Tensor | None: ...
+
+    def check(self, target: Field) -> None: ...
 
     def with_codec(self, codec: Any) -> Task: ...

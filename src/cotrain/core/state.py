@@ -80,8 +80,10 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
     temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode
     try:
         yield temporary
+        temporary.chmod(mode)  # whoever writes may put a file of its own in place, closed to others
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)

@@ -64,6 +64,11 @@ class Model(nn.Module):
             raise ConfigError(
                 "stages= names modules inside an own trunk; give trunk= as well, an encoder brings its own"
             )
+        for what, given in (("encoder", encoder), ("sharing", sharing), ("head", head)):
+            if isinstance(given, str) or (isinstance(given, Mapping) and isinstance(given.get("name"), str)):
+                raise ConfigError(
+                    f"{what}= of a Model is an object, such as MMoE(experts=8), got {given!r}; words belong in a config or in cotrain.fit"
+                )
         names = [task.name for task in tasks]
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"a model needs at least one task and every name once, got {names}")
@@ -234,7 +239,8 @@ class Model(nn.Module):
     def losses(self, batches: Sequence[Batch], counts: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """{task: L_k}, tasks without a label absent. `counts` replaces the denominators (accumulation, processes).
 
-        Raises ConfigError if a task's loss counts otherwise than `label_count` (looked at once a task).
+        Raises DataError if targets cannot be what their task says, ConfigError if a task's loss counts otherwise than `label_count`
+        (both looked at once a task).
         """
         counts = self.counts(batches) if counts is None else counts
         factor = {
@@ -246,6 +252,8 @@ class Model(nn.Module):
         for batch in batches:
             for name, output in self(batch).items():
                 if name in factor and name in batch.targets:
+                    if name not in self._agreed:
+                        self.tasks[name].check(batch.targets[name])
                     total, count = self.tasks[name].loss(output, batch.targets[name], batch.weight)
                     self._agree(name, count, batch)
                     totals[name] = total if name not in totals else totals[name] + total

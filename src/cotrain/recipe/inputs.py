@@ -18,6 +18,9 @@ from cotrain.recipe.problems import Keys
 from cotrain.recipe.reader import Choice, Reader
 from cotrain.recipe.values import shown
 
+EVERY = "*"
+"""Every column that is no target, even where a column bears this name."""
+
 ONLY = "table"
 """The name of the one input of a config that lists columns instead of naming inputs."""
 
@@ -95,7 +98,7 @@ def assign(
         column: name
         for name, given in inputs.items()
         for column in given.columns
-        if column in columns and not (column.startswith("-") and column[1:] in columns)
+        if column in columns and column != EVERY and not (column.startswith("-") and column[1:] in columns)
     }
     found: dict[str, list[str]] = {}
     problems: list[tuple[Keys, str]] = []
@@ -104,13 +107,14 @@ def assign(
         for index, pattern in enumerate(given.columns):
             minus = pattern.startswith("-") and pattern not in columns
             word = pattern[1:] if minus else pattern
-            matches = [word] if word in columns else [column for column in columns if fnmatchcase(column, word)]
+            one = word in columns and word != EVERY
+            matches = [word] if one else [column for column in columns if fnmatchcase(column, word)]
             if not matches:
                 problems.append(((name, "columns", index), no_column(word, columns)))
             elif minus:
                 for column in matches:
                     picked.pop(column, None)
-            elif word in columns:
+            elif one:
                 if word in taken:
                     problems.append(
                         (

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cotrain.core.errors import ConfigError
+from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import HeadSettings, Loss
 from cotrain.losses.binary_cross_entropy import binary_cross_entropy
@@ -160,6 +160,15 @@ class Binary:
             return cells.new_zeros(1)
         share = (cells * target.filled().double().reshape(cells.shape)).sum() / cells.sum()
         return torch.logit(share.clamp(1e-6, 1 - 1e-6)).reshape(1)
+
+    def check(self, target: Field) -> None:
+        """Raises DataError unless every label lies in [0, 1]."""
+        values = target.values[target.held()]
+        if len(values) and not bool(((values >= 0) & (values <= 1)).all()):
+            raise DataError(
+                f"task '{self.name}' is binary: labels between 0 and 1 are expected, got {values.min():g} to {values.max():g}; "
+                "code no as 0 and yes as 1, or use Multiclass"
+            )
 
     def with_codec(self, codec: ClassCodec) -> Binary:
         """The same task with a fitted codec."""

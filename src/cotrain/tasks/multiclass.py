@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cotrain.core.errors import ConfigError
+from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import HeadSettings, Loss
 from cotrain.losses.cross_entropy import cross_entropy
@@ -167,6 +167,16 @@ class Multiclass:
         if not bool(cells.sum() > 0):
             return total
         return ((total + 1e-6 * cells.sum() / self.outputs) / cells.sum()).log()
+
+    def check(self, target: Field) -> None:
+        """Raises DataError unless every label is a class number in 0 .. C - 1."""
+        values = target.values[target.held()]
+        whole = not values.is_floating_point()
+        if len(values) and not (whole and bool(((values >= 0) & (values < self.outputs)).all())):
+            raise DataError(
+                f"task '{self.name}' has {self.outputs} classes: whole numbers from 0 to {self.outputs - 1} are expected, "
+                f"got {values.dtype} from {values.min():g} to {values.max():g}; number the classes from 0, or give more classes"
+            )
 
     def with_codec(self, codec: ClassCodec) -> Multiclass:
         """The same task with a fitted codec."""

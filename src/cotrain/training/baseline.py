@@ -64,6 +64,8 @@ def constant(output: Tensor, gathered: Gathered) -> Tensor:
 def constants(tasks: Mapping[str, Task], steps: Iterable[Sequence[Batch]]) -> Baseline:
     """The best constant of every task over the steps of one epoch; tasks without a label or without a constant are absent.
 
+    Raises DataError for labels that cannot be their task's.
+
     Only targets and row weights are kept while going through the data.
 
     >>> from cotrain.core.fields import Field
@@ -87,6 +89,7 @@ def constants(tasks: Mapping[str, Task], steps: Iterable[Sequence[Batch]]) -> Ba
         labels = joined(found) if found else None
         if labels is None or not bool(labels.target.held().any()):
             continue
+        tasks[name].check(labels.target)
         output = tasks[name].reference(labels.target, labels.weight)
         if output is None:
             continue

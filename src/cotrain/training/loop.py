@@ -12,7 +12,7 @@ import torch
 from cotrain.balance.engine import Engine
 from cotrain.balance.gallery import BALANCERS
 from cotrain.balance.protocol import Balancer
-from cotrain.core.errors import ConfigError, DataError
+from cotrain.core.errors import ConfigError, DataError, TrainingError
 from cotrain.core.fields import Batch
 from cotrain.core.randomness import untouched
 from cotrain.model.compose import Model
@@ -207,6 +207,11 @@ def finish(session: Session) -> None:
     """The last checkpoint, and the weights to keep."""
     session.count_time()
     history, best = session.history, session.best
+    if history.skipped and history.skipped == session.at.total:
+        raise TrainingError(
+            f"none of the {history.skipped} steps was finite, the last because {session.step.trouble}, so nothing was learnt; "
+            "check the data named here, and lower train.optimizer.lr"
+        )
     if best is not None:
         history.best_epoch, history.best_score = session.stopping.best_epoch, session.stopping.best
     if session.step.diagnosis.note is not None:

@@ -62,6 +62,7 @@ class Step:
         self.model, self.engine, self.optimizer, self.place = model, engine, optimizer, place
         self.diagnosis = Diagnosis(engine, diagnose, len(model.tasks))
         self.clip, self.patience, self.in_a_row = clip, patience, 0
+        self.trouble: str | None = None
         self.compares = engine.balancer.family == "gradient"
 
     def __call__(self, window: Window, tally: Tally) -> None:
@@ -124,6 +125,8 @@ class Step:
             scaler.update(None if self.optimizer.gradients() else scaler.get_scale() * scaler.get_backoff_factor())
         tally.skipped += 1
         self.in_a_row += 1
+        if self.trouble is None:
+            self.trouble = self._cause(window, reports)
         if self.in_a_row >= self.patience:
             raise TrainingError(
                 f"{self.in_a_row} steps in a row were not finite, the last because {self._cause(window, reports)}; "
