@@ -6,7 +6,7 @@
     python benchmarks/methods.py --table                      what has been run so far, as Markdown
 
 Protocol: every method has TRIALS trials on seed 0, chosen by validation score: learning rates for all but `static`, whose trials are
-task weights drawn from a Dirichlet(1) at the base rate (the first is equal weights). The chosen setting is then trained with every seed,
+task weights drawn from a Dirichlet(1) at the rate that was best for `sum` (the first is equal weights), which is run before it. The chosen setting is then trained with every seed,
 and only these trainings meet the test split. Each training appends one JSON line to --results; what is there is not trained again.
 Needs COTRAIN_DATA (or ../shared/data beside the project) for census and MultiMNIST; digits need nothing.
 """
@@ -214,16 +214,15 @@ def balancer_of(method: str, tasks: list[str], trial: int) -> Any:
     return BALANCERS[method]()
 
 
-def trained(problem: Problem, method: str, seed: int, trial: int, *, test: bool) -> dict[str, Any]:
+def trained(problem: Problem, method: str, seed: int, trial: int, rate: float, *, test: bool) -> dict[str, Any]:
     """One training: validation score, and test scores if they are asked for."""
     torch.manual_seed(seed)
     model = problem.model()
     model.meet(next(iter(problem.batches("train", seed)(0))))
     engine = Engine(model.parts, balancer_of(method, list(model.tasks), trial), generator=generator(seed, "balance"))
-    rate = problem.rate * (1.0 if method == "static" else RATES[trial])
     settings = {
         "epochs": problem.epochs,
-        "optimizer": {"name": "adamw", "lr": rate},
+        "optimizer": {"name": "adamw", "lr": problem.rate * rate},
         "schedule": {"name": "one_cycle"},
         "early_stopping": None,
     }
@@ -262,13 +261,26 @@ def main() -> None:
             while todo := next(plan(read(given.results), name, method, seeds), None):
                 trial, seed, test = todo
                 problem = problem or PROBLEMS[name]()
-                found = trained(problem, method, seed, trial, test=test)
+                rate = RATES[best_trial(read(given.results), name, "sum") if method == "static" else trial]
+                found = trained(problem, method, seed, trial, rate, test=test)
                 line = {"problem": name, "method": method, "seed": seed, "trial": trial, **found}
                 with given.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
                 print(json.dumps(line), flush=True)
     if given.table:
         print(table(read(given.results)))
+
+
+def best_trial(lines: list[dict[str, Any]], name: str, method: str) -> int:
+    """The trial with the best validation score."""
+    tried = {
+        line["trial"]: line["score"]
+        for line in lines
+        if line["problem"] == name and line["method"] == method and "test" not in line
+    }
+    if len(tried) < TRIALS:
+        raise SystemExit(f"{name}: run the trials of '{method}' first")
+    return max(tried, key=lambda trial: tried[trial])
 
 
 def plan(lines: list[dict[str, Any]], name: str, method: str, seeds: int) -> Any:
@@ -280,7 +292,7 @@ def plan(lines: list[dict[str, Any]], name: str, method: str, seeds: int) -> Any
             yield trial, 0, False
     if len(tried) < TRIALS:
         return
-    best = max(tried, key=lambda trial: tried[trial])
+    best = best_trial(lines, name, method)
     done = {line["seed"] for line in mine if "test" in line}
     for seed in range(seeds):
         if seed not in done:
