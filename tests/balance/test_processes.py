@@ -19,29 +19,31 @@ SIZES = (2, 4)
 
 @pytest.fixture(scope="module", params=SIZES)
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What went wrong in each scenario, by name; one group of processes runs them all."""
+    """What went wrong in each scenario, by name; one group of processes, started by torchrun, runs them all."""
     size = request.param
     out = tmp_path_factory.mktemp("processes") / "results.json"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size), "OMP_NUM_THREADS": "1"}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(out)],
-            env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(size)
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        str(size),
+        "--master_port",
+        str(port),
     ]
-    try:
-        said = [worker.communicate(timeout=150)[0] for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    assert out.exists(), "\n".join(said)
+    done = subprocess.run(
+        [*torchrun, str(WORKER), str(out)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert out.exists(), done.stdout
     return json.loads(out.read_text())
 
 
