@@ -23,15 +23,19 @@ from cotrain.core.signals import Shape, Signal, TaskSignals
 class FieldSpec:
     """What an encoder may know of one input before it sees a row.
 
-    kind: "number" (values [B, C] float), "category" (values [B, C] int64), "image" ([B, 3, H, W]), "tokens" (ragged int64) ...
+    kind: "number" (values [B, C] float; `valid` is False where a filler stands for a missing cell), "category" (values [B, C] int64),
+    "bag" (values [B, C] float: weights of words, mostly 0), "image" ([B, 3, H, W]), "tokens" (ragged int64) ...
     names: one a column. cardinalities: for categories, how many codes each column has (0 is "unseen or missing").
     shape: the shape of one value, without the row axis.
+    quantiles: for numbers, one rising tuple a column: quantiles of its values in the training rows, as they stand in the field, equal
+    ones once (65 at most, from the smallest to the largest); empty where they are not known.
     """
 
     kind: str
     names: tuple[str, ...] = ()
     cardinalities: tuple[int, ...] = ()
     shape: tuple[int, ...] = ()
+    quantiles: tuple[tuple[float, ...], ...] = ()
 
 
 InputSpec = Mapping[str, FieldSpec]
