@@ -24,13 +24,8 @@ from cotrain.recipe.reader import public_settings
 from cotrain.recipe.values import as_plain, describe
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.tasks.gallery import TASKS
-from cotrain.training.settings import (
-    CheckpointSettings,
-    EarlyStopping,
-    OptimizerSettings,
-    ScheduleSettings,
-    TrainSettings,
-)
+from cotrain.training.optimizer_settings import OptimizerSettings, ScheduleSettings
+from cotrain.training.settings import CheckpointSettings, EarlyStopping, TrainSettings
 
 PAGE = Path(__file__).with_name("reference.md")
 

@@ -17,8 +17,9 @@ from cotrain.training.baseline import constants
 from cotrain.training.cost import PeakMemory, cost
 from cotrain.training.evaluate import evaluate, gather, mean_losses
 from cotrain.training.feed import Feed
+from cotrain.training.optimizer_settings import ScheduleSettings
 from cotrain.training.schedule import Schedule, factor
-from cotrain.training.settings import EarlyStopping, ScheduleSettings
+from cotrain.training.settings import EarlyStopping
 from cotrain.training.stopping import Stopping, watched_score
 
 Fresh = Callable[..., Model]

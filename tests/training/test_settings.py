@@ -8,7 +8,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from cotrain.core.errors import ConfigError
-from cotrain.training.settings import CheckpointSettings, EarlyStopping, OptimizerSettings, TrainSettings, settings_from
+from cotrain.training.optimizer_settings import OptimizerSettings
+from cotrain.training.settings import CheckpointSettings, EarlyStopping, TrainSettings, settings_from
 
 
 @pytest.mark.parametrize(

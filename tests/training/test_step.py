@@ -19,8 +19,9 @@ from cotrain.model.compose import Model
 from cotrain.training.feed import Feed
 from cotrain.training.loop import Trainer
 from cotrain.training.optimise import NamedOptimizer
+from cotrain.training.optimizer_settings import OptimizerSettings
 from cotrain.training.place import Place
-from cotrain.training.settings import OptimizerSettings, TrainSettings
+from cotrain.training.settings import TrainSettings
 from cotrain.training.step import Step, labelled_rows
 from cotrain.training.tally import Tally
 
@@ -136,6 +137,34 @@ def test_persisting_trouble_names_the_task(fresh: Fresh, rows: Rows) -> None:
     y["number"] = torch.full((64,), 1e30)
     with pytest.raises(TrainingError, match="task 'number'"):
         Trainer(fresh(), train={"epochs": 20, "loss_scale": "none", "patience_nonfinite": 4}).fit((x, y))
+
+
+def test_a_task_that_is_not_finite_is_left_out_and_the_others_step_as_if_alone(fresh: Fresh, rows: Rows) -> None:
+    (batches,) = batches_of(rows(32), 32)
+    x, targets = batches[0].inputs, batches[0].targets
+    huge = Field(torch.full((32,), 1e30), targets["number"].present)
+    broken, alone, tally = fresh(), fresh(), Tally()
+    step = step_of(broken)
+    assert step([[Batch(x, {**targets, "number": huge})]], tally)
+    assert step_of(alone)([[Batch(x, {"yes": targets["yes"]})]], Tally())
+    assert torch.equal(weights(broken), weights(alone))
+    assert (tally.skipped, tally.record()["left_out"], step.lost_in_a_row) == (0, {"number": 1}, {"number": 1})
+    assert set(tally.losses()) == {"yes"}
+    assert step([batches], tally)
+    assert step.lost_in_a_row == {}
+
+
+def test_a_task_left_out_again_and_again_ends_the_training_and_a_few_times_are_noted(fresh: Fresh, rows: Rows) -> None:
+    x, y = rows(64)
+    y["number"] = torch.full((64,), 1e30)
+    train = {"epochs": 3, "batch_size": 32, "loss_scale": "none", "patience_nonfinite": 5}
+    with pytest.raises(
+        TrainingError, match=r"5 steps in a row left task 'number' out.*task 'number': its loss is not finite"
+    ):
+        Trainer(fresh(), train=train).fit((x, y))
+    history = Trainer(fresh(), train={**train, "patience_nonfinite": 7}).fit((x, y))
+    assert (history.left_out, history.skipped) == ({"number": 6}, 0)
+    assert "task 'number' was left out of 6 of 6 steps" in history.notes[-1]
 
 
 def test_a_batch_without_any_label_changes_nothing_and_is_no_trouble(fresh: Fresh, rows: Rows) -> None:

@@ -233,6 +233,7 @@ def _documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
         "best_epoch": done.history.best_epoch,
         "stopped": done.history.stopped,
         "skipped": done.history.skipped,
+        "left_out": done.history.left_out,
         "notes": done.history.notes,
         "splits": reached,
         "constant": base.scores(tasks, found["test"] or found["valid"]),

@@ -15,7 +15,8 @@ from cotrain.core.state import plain, whole_file
 class History:
     """records: one dict an epoch, the lines of log.jsonl. best_epoch: the epoch (from 1) whose weights were kept, None where nothing
     was there to choose by. stopped: why training ended. seconds, rows: of all training, resumed parts included. constant: {task:
-    {metric: value}} of the best constant prediction on the validation rows. notes: what a reader should know.
+    {metric: value}} of the best constant prediction on the validation rows. skipped: steps that changed nothing, since they were not
+    finite. left_out: {task: steps that went on without it for that reason}. notes: what a reader should know.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -25,6 +26,7 @@ class History:
     seconds: float = 0.0
     rows: int = 0
     skipped: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
     peak_memory_mib: float | None = None
     constant: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

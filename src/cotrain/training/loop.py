@@ -180,6 +180,8 @@ def end_epoch(session: Session) -> dict[str, Any]:
     record |= {**tally.record(), **found, "usage": usage}
     history.rows += int(session.place.summed({"rows": torch.tensor(tally.rows)})["rows"])
     history.skipped += tally.skipped
+    for task, times in tally.left_out.items():
+        history.left_out[task] = history.left_out.get(task, 0) + times
     history.records.append(record)
     session.tally = Tally()
     session.log.append(record)
@@ -214,6 +216,10 @@ def finish(session: Session) -> None:
         )
     if best is not None:
         history.best_epoch, history.best_score = session.stopping.best_epoch, session.stopping.best
+    for task, times in history.left_out.items():
+        history.notes.append(
+            f"task '{task}' was left out of {times} of {session.at.total} steps, in which its loss or its gradient was not finite"
+        )
     if session.step.diagnosis.note is not None:
         history.notes.append(session.step.diagnosis.note)
     history.peak_memory_mib = session.peak.mib()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from cotrain.core.errors import RunError, TrainingError
-from cotrain.training.settings import OptimizerSettings
+from cotrain.training.optimizer_settings import OptimizerSettings
 
 
 def decays(module: nn.Module, leaf: str, parameter: Tensor) -> bool:

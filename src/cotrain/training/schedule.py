@@ -8,7 +8,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from cotrain.core.errors import ConfigError
-from cotrain.training.settings import ScheduleSettings
+from cotrain.training.optimizer_settings import ScheduleSettings
 
 
 def factor(settings: ScheduleSettings, step: int, total: int | None) -> float:

@@ -10,115 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from cotrain.core.errors import ConfigError, unknown
+from cotrain.core.errors import unknown
+from cotrain.training.optimizer_settings import OptimizerSettings, ScheduleSettings
+from cotrain.training.refuse import SettingError, choice, whole, within
 
-OptimizerName = Literal["adamw", "sgd"]
-ScheduleName = Literal["constant", "cosine", "one_cycle", "plateau"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 PrecisionName = Literal["32", "64", "bf16", "16"]
 
 _PRECISIONS: dict[str, PrecisionName] = {
     "32": "32", "32-true": "32", "64": "64", "64-true": "64", "bf16": "bf16", "bf16-mixed": "bf16", "16": "16", "16-mixed": "16",
 }  # fmt: skip
-
-
-class SettingError(ConfigError, ValueError):
-    """A setting out of range; also a ValueError, so that a validator can collect it with its path."""
-
-
-def _choice(what: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise SettingError(unknown(what, str(value), choices))
-
-
-def _within(what: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise SettingError(f"{what} must be a number, got {value!r}; write it without quotes")
-    if not (value > low if open_low else value >= low) or not value <= high:
-        bound = f"above {low:g}" if open_low else f"at least {low:g}"
-        bound += "" if high == float("inf") else f" and at most {high:g}"
-        raise SettingError(f"{what} must be {bound}, got {value:g}; choose a value in that range")
-
-
-def _whole(what: str, value: int, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise SettingError(f"{what} must be a whole number, got {value!r}; write it without a point or quotes")
-    _within(what, value, low)
-
-
-def _idle(what: str, settings: Any, readers: Mapping[str, tuple[str, ...]]) -> None:
-    """Refuse a setting that was changed and that the one of this name does not read. readers: {setting: names that read it}."""
-    for part in dataclasses.fields(settings):
-        names = readers.get(part.name)
-        value = getattr(settings, part.name)
-        if names is not None and settings.name not in names and value != part.default:
-            raise SettingError(
-                f"{what}.{part.name} is read by {' and '.join(names)} only, got {value!r} for '{settings.name}'; "
-                f"take it out, or choose another {what}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerSettings:
-    """The optimiser of the network's own parameters (what a balancing method learns has its own).
-
-    name: "adamw" (fused; Loshchilov & Hutter, ICLR 2019; betas, eps and weight_decay default as in PyTorch) or "sgd".
-    lr: peak learning rate, above 0. weight_decay: on weight matrices only, never on norms, biases and learnt scalars.
-    momentum, nesterov: for "sgd" only. betas, eps: for "adamw" only.
-    """
-
-    name: OptimizerName = "adamw"
-    lr: float = 2e-3
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    momentum: float = 0.9
-    nesterov: bool = False
-
-    def __post_init__(self) -> None:
-        _choice("optimizer", self.name, get_args(OptimizerName))
-        _within("optimizer.lr", self.lr, 0.0, open_low=True)
-        _within("optimizer.weight_decay", self.weight_decay, 0.0)
-        _within("optimizer.eps", self.eps, 0.0, open_low=True)
-        _within("optimizer.momentum", self.momentum, 0.0, 1.0)
-        if len(self.betas) != 2:
-            raise SettingError(f"optimizer.betas must be two numbers, got {self.betas!r}; for example [0.9, 0.999]")
-        for beta in self.betas:
-            _within("optimizer.betas", beta, 0.0, 1.0)
-        if self.nesterov and self.momentum == 0:
-            raise SettingError("optimizer.nesterov needs momentum above 0, got 0; set momentum or leave nesterov out")
-        sgd, adamw = ("sgd",), ("adamw",)
-        _idle("optimizer", self, {"momentum": sgd, "nesterov": sgd, "betas": adamw, "eps": adamw})
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScheduleSettings:
-    """How the learning rate moves, as a factor of `optimizer.lr`.
-
-    name: "constant"; "cosine" (half a cosine from 1 down to `floor`; Loshchilov & Hutter, ICLR 2017, without restarts);
-    "one_cycle" (a cosine up from 1/25 over `warmup`, .3 where it is 0, then a cosine down to `floor`; Smith & Topin 2019, without
-    their cycling of the momentum); "plateau" (times `factor` when the watched score did not improve for more than `patience` epochs).
-    warmup: share of all steps over which the rate rises linearly from 0, in [0, 1).
-    steps: how many steps the whole training has, where that cannot be counted beforehand (a stream without a length).
-    """
-
-    name: ScheduleName = "cosine"
-    warmup: float = 0.0
-    floor: float = 0.0
-    factor: float = 0.5
-    patience: int = 2
-    steps: int | None = None
-
-    def __post_init__(self) -> None:
-        _choice("schedule", self.name, get_args(ScheduleName))
-        _within("schedule.warmup", self.warmup, 0.0, 0.999)
-        _within("schedule.floor", self.floor, 0.0, 1.0)
-        _within("schedule.factor", self.factor, 0.0, 0.999, open_low=True)
-        _whole("schedule.patience", self.patience, 0)
-        if self.steps is not None:
-            _whole("schedule.steps", self.steps, 1)
-        plateau, falling = ("plateau",), ("cosine", "one_cycle")
-        _idle("schedule", self, {"factor": plateau, "patience": plateau, "floor": falling})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +30,8 @@ class EarlyStopping:
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
-        _whole("early_stopping.patience", self.patience, 1)
-        _within("early_stopping.min_delta", self.min_delta, 0.0)
+        whole("early_stopping.patience", self.patience, 1)
+        within("early_stopping.min_delta", self.min_delta, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +50,10 @@ class CheckpointSettings:
 
     def __post_init__(self) -> None:
         if self.every_steps is not None:
-            _whole("checkpoint.every_steps", self.every_steps, 1)
+            whole("checkpoint.every_steps", self.every_steps, 1)
         if self.every_seconds is not None:
-            _within("checkpoint.every_seconds", self.every_seconds, 0.0)
-        _within("checkpoint.least_seconds", self.least_seconds, 0.0)
+            within("checkpoint.every_seconds", self.every_seconds, 0.0)
+        within("checkpoint.least_seconds", self.least_seconds, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,23 +94,23 @@ class TrainSettings:
     threads: int | Literal["auto"] | None = "auto"
 
     def __post_init__(self) -> None:
-        _whole("epochs", self.epochs, 1)
-        _whole("batch_size", self.batch_size, 1)
-        _whole("accumulate", self.accumulate, 1)
-        _whole("workers", self.workers, 0)
-        _whole("patience_nonfinite", self.patience_nonfinite, 1)
-        _choice("keep", self.keep, ("best", "last"))
-        _choice("loss_scale", self.loss_scale, ("constant", "none"))
-        _choice("device", self.device, get_args(DeviceName))
+        whole("epochs", self.epochs, 1)
+        whole("batch_size", self.batch_size, 1)
+        whole("accumulate", self.accumulate, 1)
+        whole("workers", self.workers, 0)
+        whole("patience_nonfinite", self.patience_nonfinite, 1)
+        choice("keep", self.keep, ("best", "last"))
+        choice("loss_scale", self.loss_scale, ("constant", "none"))
+        choice("device", self.device, get_args(DeviceName))
         if self.diagnose is not None and self.diagnose != "auto":
-            _whole("diagnose", self.diagnose, 1)
+            whole("diagnose", self.diagnose, 1)
         if self.threads is not None and self.threads != "auto":
-            _whole("threads", self.threads, 1)
+            whole("threads", self.threads, 1)
         if self.clip is not None:
-            _within("clip", self.clip, 0.0, open_low=True)
+            within("clip", self.clip, 0.0, open_low=True)
         if self.time_limit is not None:
-            _within("time_limit", self.time_limit, 0.0, open_low=True)
-        _choice("precision", str(self.precision), tuple(_PRECISIONS))
+            within("time_limit", self.time_limit, 0.0, open_low=True)
+        choice("precision", str(self.precision), tuple(_PRECISIONS))
         object.__setattr__(self, "precision", _PRECISIONS[str(self.precision)])
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +46,9 @@ class Step:
     """Makes steps. clip: largest length of the gradient, or None. patience: non-finite steps in a row that end the training.
     diagnose: steps between two looks at how the tasks' gradients agree, "auto" or None.
 
-    A step in which anything is not finite changes nothing but its own count: no parameter, no moment of the optimiser.
+    A task whose loss or gradient is not finite is left out of its step, counted, and the others go on (`Engine`). A step that cannot be
+    mended so (no task is left, the whole gradient is not finite, a factor of 16-bit precision is too large) changes nothing but its own
+    count: no parameter, no moment of the optimiser.
     """
 
     def __init__(
@@ -62,11 +65,16 @@ class Step:
         self.model, self.engine, self.optimizer, self.place = model, engine, optimizer, place
         self.diagnosis = Diagnosis(engine, diagnose, len(model.tasks))
         self.clip, self.patience, self.in_a_row = clip, patience, 0
+        self.lost_in_a_row: dict[str, int] = {}
+        """For how many steps in a row each task has been left out, of those that had labels of it."""
         self.trouble: str | None = None
         self.compares = engine.balancer.family == "gradient"
 
-    def __call__(self, window: Window, tally: Tally) -> None:
-        """One step, counted in `tally`. Raises TrainingError, with task and cause, when `patience` steps in a row were not finite."""
+    def __call__(self, window: Window, tally: Tally) -> bool:
+        """One step, counted in `tally`; whether it changed the network.
+
+        Raises TrainingError, with task and cause, when `patience` steps in a row were not finite, or left the same task out.
+        """
         window = [[self.place.ready(batch) for batch in batches] for batches in window]
         tally.steps += 1
         tally.rows += sum(len(batch) for batches in window for batch in batches)
@@ -75,9 +83,12 @@ class Step:
         if self.place.scaler is not None and gradients:
             self.place.scaler.unscale_(self.optimizer.optimizer)
         norm = float(total_norm(gradients)) if gradients else 0.0
-        if any(report.step_skipped or report.skipped for report in reports) or not math.isfinite(norm):
+        moved = False
+        if any(report.step_skipped for report in reports) or not math.isfinite(norm):
             self._skip(window, reports, tally)
         elif gradients:
+            moved = True
+            self._lose(window, reports, tally)
             shorten_(gradients, norm, self.clip)
             self._update()
             tally.add_losses(reports)
@@ -87,6 +98,7 @@ class Step:
                 tally.add_gramian(look, self.optimizer.lr)
             self.in_a_row = 0
         self.optimizer.clear()
+        return moved
 
     def _backward(self, window: Window) -> tuple[list[Report], list[Measurement]]:
         """The gradient of all micro-batches in `.grad`; the engine's reports, and looks at the gradients."""
@@ -128,17 +140,40 @@ class Step:
         if self.trouble is None:
             self.trouble = self._cause(window, reports)
         if self.in_a_row >= self.patience:
-            raise TrainingError(
-                f"{self.in_a_row} steps in a row were not finite, the last because {self._cause(window, reports)}; "
-                "lower train.optimizer.lr, check the data named here, or raise train.patience_nonfinite"
-            )
+            raise self._enough(f"{self.in_a_row} steps in a row were not finite", self._cause(window, reports))
 
-    def _cause(self, window: Window, reports: list[Report]) -> str:
-        """What is not finite, nearest the source first: an input, a loss, a gradient; with its task."""
+    def _lose(self, window: Window, reports: list[Report], tally: Tally) -> None:
+        """Count the tasks that were left out of a step that the others made."""
+        lost = {task: reason for report in reports for task, reason in report.skipped.items()}
+        for task in chain.from_iterable(report.tasks for report in reports):
+            if task not in lost:
+                self.lost_in_a_row.pop(task, None)
+        for task, reason in lost.items():
+            tally.left_out[task] = tally.left_out.get(task, 0) + 1
+            self.lost_in_a_row[task] = self.lost_in_a_row.get(task, 0) + 1
+            if self.lost_in_a_row[task] >= self.patience:
+                steps = f"{self.lost_in_a_row[task]} steps in a row left task '{task}' out"
+                raise self._enough(steps, self._strange_input(window) or f"task '{task}': {reason}")
+
+    @staticmethod
+    def _enough(what: str, why: str) -> TrainingError:
+        return TrainingError(
+            f"{what}, the last because {why}; "
+            "lower train.optimizer.lr, check the data named here, or raise train.patience_nonfinite"
+        )
+
+    @staticmethod
+    def _strange_input(window: Window) -> str | None:
         for batch in chain.from_iterable(window):
             for name, field in batch.inputs.items():
                 if field.values.is_floating_point() and not bool(field.values.isfinite().all()):
                     return f"input '{name}' of source '{batch.source}' holds values that are not finite"
+        return None
+
+    def _cause(self, window: Window, reports: list[Report]) -> str:
+        """What is not finite, nearest the source first: an input, a loss, a gradient; with its task."""
+        if (strange := self._strange_input(window)) is not None:
+            return strange
         for name, parameter in self.optimizer.parameters.items():
             if not bool(parameter.isfinite().all()):
                 return f"parameter '{name}' is not finite"
@@ -157,8 +192,8 @@ class Step:
                     return f"task '{task}': its gradient at parameter '{name}' is not finite"
         return f"the gradient of {', '.join(losses) or 'the penalty'} is not finite"
 
-    def state_dict(self) -> dict[str, int]:
-        return {"in_a_row": self.in_a_row}
+    def state_dict(self) -> dict[str, Any]:
+        return {"in_a_row": self.in_a_row, "lost_in_a_row": dict(self.lost_in_a_row)}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.in_a_row = state["in_a_row"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.in_a_row, self.lost_in_a_row = state["in_a_row"], dict(state["lost_in_a_row"])

@@ -49,6 +49,8 @@ class Tally:
     def __init__(self) -> None:
         self.held = {kind: _Sums() for kind in self.KINDS}
         self.skipped = self.rows = self.steps = 0
+        self.left_out: dict[str, int] = {}
+        """For each task, of how many steps it was left out because its loss or gradient was not finite."""
 
     def add_losses(self, reports: Sequence[Report]) -> None:
         """Count the losses of one step: over its micro-batches (and processes) they add up."""
@@ -90,6 +92,7 @@ class Tally:
             "affinity": self._pairs("affinity", ">") or None,
             "norms": self.held["norms"].per_task() or None,
             "skipped": self.skipped,
+            "left_out": dict(self.left_out),
         }
 
     def _pairs(self, kind: str, sign: str) -> dict[str, float]:
@@ -108,6 +111,7 @@ class Tally:
     def state_dict(self) -> dict[str, Any]:
         return {
             "skipped": self.skipped,
+            "left_out": dict(self.left_out),
             "rows": self.rows,
             "steps": self.steps,
             **{kind: {"sums": dict(one.sums), "counts": dict(one.counts)} for kind, one in self.held.items()},
@@ -115,6 +119,7 @@ class Tally:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.skipped, self.rows, self.steps = state["skipped"], state["rows"], state["steps"]
+        self.left_out = dict(state["left_out"])
         for kind, one in self.held.items():
             one.sums = {key: value.clone() for key, value in state[kind]["sums"].items()}
             one.counts = dict(state[kind]["counts"])

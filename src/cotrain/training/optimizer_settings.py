@@ -1,0 +1,74 @@
+"""The settings of the optimiser and of its learning rate over time: frozen values that check themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cotrain.training.refuse import SettingError, choice, idle, whole, within
+
+OptimizerName = Literal["adamw", "sgd"]
+ScheduleName = Literal["constant", "cosine", "one_cycle", "plateau"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """The optimiser of the network's own parameters (what a balancing method learns has its own).
+
+    name: "adamw" (fused; Loshchilov & Hutter, ICLR 2019; betas, eps and weight_decay default as in PyTorch) or "sgd".
+    lr: peak learning rate, above 0. weight_decay: on weight matrices only, never on norms, biases and learnt scalars.
+    momentum, nesterov: for "sgd" only. betas, eps: for "adamw" only.
+    """
+
+    name: OptimizerName = "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        choice("optimizer", self.name, get_args(OptimizerName))
+        within("optimizer.lr", self.lr, 0.0, open_low=True)
+        within("optimizer.weight_decay", self.weight_decay, 0.0)
+        within("optimizer.eps", self.eps, 0.0, open_low=True)
+        within("optimizer.momentum", self.momentum, 0.0, 1.0)
+        if len(self.betas) != 2:
+            raise SettingError(f"optimizer.betas must be two numbers, got {self.betas!r}; for example [0.9, 0.999]")
+        for beta in self.betas:
+            within("optimizer.betas", beta, 0.0, 1.0)
+        if self.nesterov and self.momentum == 0:
+            raise SettingError("optimizer.nesterov needs momentum above 0, got 0; set momentum or leave nesterov out")
+        sgd, adamw = ("sgd",), ("adamw",)
+        idle("optimizer", self, {"momentum": sgd, "nesterov": sgd, "betas": adamw, "eps": adamw})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSettings:
+    """How the learning rate moves, as a factor of `optimizer.lr`.
+
+    name: "constant"; "cosine" (half a cosine from 1 down to `floor`; Loshchilov & Hutter, ICLR 2017, without restarts);
+    "one_cycle" (a cosine up from 1/25 over `warmup`, .3 where it is 0, then a cosine down to `floor`; Smith & Topin 2019, without
+    their cycling of the momentum); "plateau" (times `factor` when the watched score did not improve for more than `patience` epochs).
+    warmup: share of all steps over which the rate rises linearly from 0, in [0, 1).
+    steps: how many steps the whole training has, where that cannot be counted beforehand (a stream without a length).
+    """
+
+    name: ScheduleName = "cosine"
+    warmup: float = 0.0
+    floor: float = 0.0
+    factor: float = 0.5
+    patience: int = 2
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        choice("schedule", self.name, get_args(ScheduleName))
+        within("schedule.warmup", self.warmup, 0.0, 0.999)
+        within("schedule.floor", self.floor, 0.0, 1.0)
+        within("schedule.factor", self.factor, 0.0, 0.999, open_low=True)
+        whole("schedule.patience", self.patience, 0)
+        if self.steps is not None:
+            whole("schedule.steps", self.steps, 1)
+        plateau, falling = ("plateau",), ("cosine", "one_cycle")
+        idle("schedule", self, {"factor": plateau, "patience": plateau, "floor": falling})
