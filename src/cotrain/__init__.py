@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from cotrain.core.fields import Batch, Field
     from cotrain.encoders.mlp import MLP
+    from cotrain.encoders.tabm import TabM
     from cotrain.model.compose import Model
     from cotrain.recipe.run import fit, load
     from cotrain.sharing.apart import Apart
@@ -45,6 +46,7 @@ __all__ = [
     "Multiclass",
     "Regression",
     "MLP",
+    "TabM",
     "Apart",
     "Hard",
     "MMoE",
@@ -69,6 +71,7 @@ _HOME = {
     "Multiclass": "cotrain.tasks.multiclass",
     "Regression": "cotrain.tasks.regression",
     "MLP": "cotrain.encoders.mlp",
+    "TabM": "cotrain.encoders.tabm",
     "Apart": "cotrain.sharing.apart",
     "Hard": "cotrain.sharing.hard",
     "MMoE": "cotrain.sharing.mmoe",

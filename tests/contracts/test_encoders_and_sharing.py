@@ -85,9 +85,9 @@ def test_layouts_and_strides_reach_the_heads(toys: SimpleNamespace) -> None:
     model = Model(encoder=toys.ToyConv(), tasks=TASKS).build({"main": spec})
     stages = model.structure()["stages"]["yes"]
     assert stages == [
-        {"layout": "map", "width": 3, "stride": 1},
-        {"layout": "map", "width": 4, "stride": 2},
-        {"layout": "map", "width": 6, "stride": 4},
+        {"layout": "map", "width": 3, "stride": 1, "members": 1},
+        {"layout": "map", "width": 4, "stride": 2, "members": 1},
+        {"layout": "map", "width": 6, "stride": 4, "members": 1},
     ]
     signals = model.parts[0]("main", batch.inputs)["yes"]
     assert [tuple(one.values.shape[1:]) for one in signals] == [(3, 8, 8), (4, 4, 4), (6, 2, 2)]

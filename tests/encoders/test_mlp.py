@@ -11,7 +11,8 @@ from torch import nn
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field
 from cotrain.core.spec import FieldSpec
-from cotrain.encoders.mlp import MLP, CategoryTable
+from cotrain.encoders.categories import CategoryTable
+from cotrain.encoders.mlp import MLP
 
 SPEC = {
     "numbers": FieldSpec("number", names=("a", "b", "c")),
@@ -25,10 +26,10 @@ def fields() -> dict[str, Field]:
 
 
 def test_embed_puts_numbers_beside_each_columns_own_embedding() -> None:
-    encoder = MLP(widths=[7], embedding=5).build(SPEC)
+    encoder = MLP(widths=[7], category_width=5).build(SPEC)
     given = fields()
     signal = encoder.embed(given)
-    table = encoder.tables["of_words%2Ex"].table.weight
+    table = encoder.columns.tables["of_words%2Ex"].tables[0].table.weight
     codes = given["words.x"].values
     expected = torch.cat([given["numbers"].values, table[codes[:, 0]], table[4 + codes[:, 1]]], 1)
     torch.testing.assert_close(signal.values, expected)
@@ -55,7 +56,7 @@ def test_stages_answer_the_shapes_they_promise(norm: Any, activation: Any) -> No
 def test_a_width_ends_embed_in_a_linear_map_of_that_width() -> None:
     encoder = MLP(widths=[4]).build(SPEC, 11)
     given = fields()
-    plain = torch.cat([given["numbers"].values, encoder.tables["of_words%2Ex"](given["words.x"].values)], 1)
+    plain = torch.cat([given["numbers"].values, encoder.columns.tables["of_words%2Ex"](given["words.x"].values)], 1)
     torch.testing.assert_close(encoder.embed(given).values, encoder.project(plain))
     assert encoder.shapes[0].width == 11
 
@@ -74,7 +75,7 @@ def test_one_number_a_row_may_come_without_its_axis() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"widths": 64}, {"widths": "64"}, {"widths": [0]}, {"widths": [2.5]}, {"dropout": 1}, {"activation": "rleu"}, {"norm": "group"},
-     {"embedding": 0}],
+     {"category_width": 0}],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused_by_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"mlp.{next(iter(wrong))}"):

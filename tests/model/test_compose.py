@@ -189,7 +189,7 @@ def test_structure_is_json_and_adds_up() -> None:
     )
     assert sizes["shared"] == sum(one.numel() for one in model.shared_parameters())
     assert found["loops"] == []
-    assert found["stages"]["yes"][-1] == {"layout": "vector", "width": 5, "stride": 1}
+    assert found["stages"]["yes"][-1] == {"layout": "vector", "width": 5, "stride": 1, "members": 1}
 
 
 def test_a_tasks_own_head_comes_before_the_models() -> None:

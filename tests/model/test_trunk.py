@@ -86,7 +86,7 @@ def test_the_users_own_module_is_trained_and_stages_change_no_value() -> None:
     for model in (whole, staged):
         assert {id(one) for one in net.parameters()} <= {id(one) for one in model.parameters()}
     assert [shape["stride"] for shape in staged.structure()["stages"]["yes"]] == [1, 1, 2, 2]
-    assert whole.structure()["stages"]["yes"] == [{"layout": "map", "width": 6, "stride": 2}]
+    assert whole.structure()["stages"]["yes"] == [{"layout": "map", "width": 6, "stride": 2, "members": 1}]
 
 
 def test_without_sharing_every_task_has_a_copy_with_the_weights_the_trunk_came_with() -> None:

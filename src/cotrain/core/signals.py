@@ -5,6 +5,8 @@ Layouts and their shapes (B rows, D width, S steps, H x W places):
     sequence  values [B, S, D], mask [B, S] (True where a step is real) or None
     map       values [B, D, H, W], mask [B, H, W] or None
 A stacked signal carries E copies on one more leading axis: values [E, B, ...]; its mask has no such axis.
+
+An ensemble inside one network carries M members on the row axis, member by member: values [M * B, ...], row b of member m at m * B + b.
 """
 
 from __future__ import annotations
@@ -24,14 +26,15 @@ Layout = Literal["vector", "sequence", "map"]
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Values with their layout and, for sequences and maps, the mask of what is real."""
+    """Values with their layout and, for sequences and maps, the mask of what is real; `members` copies of every row, one after the other."""
 
     values: Tensor
     layout: Layout = "vector"
     mask: Tensor | None = None
+    members: int = 1
 
     def of(self, values: Tensor) -> Signal:
-        """The same layout with other values, [B, ...] or stacked [E, B, ...].
+        """The same layout and members with other values, [B, ...] or stacked [E, B, ...].
 
         Where they are coarser (a strided convolution, pooling), the mask follows: a place is real if any it came from is.
         """
@@ -81,16 +84,18 @@ def as_signal(values: Tensor | Signal) -> Signal:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a signal looks like after a stage: its layout, its width D, and how much coarser than the input it is."""
+    """What a signal looks like after a stage: its layout, its width D, how much coarser than the input it is, members of an ensemble."""
 
     layout: Layout
     width: int
     stride: int = 1
+    members: int = 1
 
     @staticmethod
     def of(signal: Signal, stride: int = 1) -> Shape:
         """The shape of a signal that was seen."""
-        return Shape(signal.layout, signal.values.shape[-3 if signal.layout == "map" else -1], stride)
+        width = signal.values.shape[-3 if signal.layout == "map" else -1]
+        return Shape(signal.layout, width, stride, signal.members)
 
 
 TaskSignals = Mapping[str, list[Signal]]

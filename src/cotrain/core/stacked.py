@@ -2,13 +2,14 @@
 
 Shapes: E copies, B rows, i inputs, o outputs. A stacked layer maps [E, B, ..., i] to [E, B, ..., o] (maps: [E, B, C, H, W]).
 `stack` copies a whole stage; layers it does not know stay a loop over a `ModuleList` (`Looped`), and `loops_in` names them.
-Every copy draws its own initial values.
+Every copy draws its own initial values. A layer or a stage of another kind may bring its own stacked form: `stacked(copies)`.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,13 @@ class Stage(nn.Module):
 
     def forward(self, signal: Signal) -> Signal:
         return signal.of(self.layers(signal.values))
+
+
+@runtime_checkable
+class Stackable(Protocol):
+    """A layer or stage that knows how to be many: `stacked(copies)` answers that many freshly drawn copies of it as one module."""
+
+    def stacked(self, copies: int) -> nn.Module: ...
 
 
 class StackedLinear(nn.Module):
@@ -162,6 +170,8 @@ def stack_layer(layer: nn.Module, copies: int) -> nn.Module:
         return StackedBatchNorm(copies, layer)
     if type(layer) is nn.Sequential:
         return nn.Sequential(*(stack_layer(inner, copies) for inner in layer))
+    if isinstance(layer, Stackable):
+        return layer.stacked(copies)
     return Looped([redrawn(layer) for _ in range(copies)])
 
 
@@ -169,6 +179,8 @@ def stack(stage: nn.Module, copies: int) -> nn.Module:
     """`copies` freshly drawn copies of a stage: Signal with values [E, B, ...] -> the same, in batched products where known."""
     if type(stage) is Stage:
         return Stage(*(stack_layer(layer, copies) for layer in stage.layers))
+    if isinstance(stage, Stackable):
+        return stage.stacked(copies)
     return LoopedStage([redrawn(stage) for _ in range(copies)])
 
 

@@ -8,5 +8,6 @@
 """
 
 from cotrain.encoders.mlp import MLP
+from cotrain.encoders.tabm import TabM
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "TabM"]

@@ -2,5 +2,6 @@
 
 from cotrain.core.gallery import Gallery
 from cotrain.encoders.mlp import MLP
+from cotrain.encoders.tabm import TabM
 
-ENCODERS = Gallery("encoder", (MLP,))
+ENCODERS = Gallery("encoder", (MLP, TabM))

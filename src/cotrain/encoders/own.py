@@ -24,16 +24,16 @@ class OwnNetwork:
 
     network: the class, or any function; its one positional argument is the width of its input, a vector of standardised numbers and
     embedded categories. It answers [B, D], [B, S, D] or [B, D, H, W], and becomes one stage.
-    embedding: numbers an embedded category gets.
+    category_width: numbers a category becomes.
     """
 
     name: ClassVar[str] = "own"
     network: Callable[..., nn.Module]
     settings: Mapping[str, Any]
-    embedding: int = 8
+    category_width: int = 8
 
     def build(self, inputs: InputSpec, width: int | None = None) -> OwnEncoder:
-        return OwnEncoder(MLP(widths=(), embedding=self.embedding).build(inputs, width), self)
+        return OwnEncoder(MLP(widths=(), category_width=self.category_width).build(inputs, width), self)
 
 
 class OwnEncoder(nn.Module):

@@ -12,11 +12,12 @@ from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field
 from cotrain.core.signals import Shape, Signal
 from cotrain.core.spec import Wants
+from cotrain.core.stacked import StackedLinear
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinearHead:
-    """y = W pool(z) + b of the last signal, [B, D] -> [B, outputs].
+    """y = W pool(z) + b of the last signal, [B, D] -> [B, outputs]; each member of an ensemble has its own W and b.
 
     dropout: chance that a pooled feature is left out while training, in [0, 1).
     """
@@ -28,7 +29,32 @@ class LinearHead:
         check_dropout("linear", self.dropout)
 
     def build(self, shapes: Sequence[Shape], outputs: int) -> nn.Module:
-        return PooledHead(nn.Sequential(nn.Dropout(self.dropout), nn.Linear(shapes[-1].width, outputs)))
+        return PooledHead(nn.Sequential(nn.Dropout(self.dropout), last_layer(shapes[-1], shapes[-1].width, outputs)))
+
+
+def last_layer(shape: Shape, width: int, outputs: int) -> nn.Module:
+    """A linear layer from `width` numbers to the outputs, or one a member where the signal holds an ensemble."""
+    return nn.Linear(width, outputs) if shape.members == 1 else PerMember(shape.members, width, outputs)
+
+
+class PerMember(nn.Module):
+    """Every member's rows through a linear layer of its own: [M * B, i] -> [M * B, o].
+
+    >>> import torch
+    >>> layer = PerMember(2, 3, 1)
+    >>> rows = layer(torch.ones(2 * 4, 3)).reshape(2, 4)
+    >>> bool((rows == rows[:, :1]).all()), bool(rows[0, 0] == rows[1, 0])
+    (True, False)
+    """
+
+    def __init__(self, members: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.members = members
+        self.linear = StackedLinear(members, inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(x.reshape(self.members, -1, x.shape[-1]))
+        return out.flatten(0, 1)
 
 
 def check_dropout(head: str, dropout: float) -> None:
@@ -38,7 +64,10 @@ def check_dropout(head: str, dropout: float) -> None:
 
 
 class PooledHead(nn.Module):
-    """Pools the last signal into a vector [B, D] and maps it with any module on tensors: [B, D] -> [B, outputs]."""
+    """Pools the last signal into a vector [B, D] and maps it with any module on tensors: [B, D] -> [B, outputs].
+
+    With an ensemble of M members in the signal, rows and outputs are those of every member in turn: [M * B, D] -> [M * B, outputs].
+    """
 
     wants: Wants = "vector"
 

@@ -10,12 +10,14 @@ from torch import nn
 
 from cotrain.core.signals import Shape
 from cotrain.core.widths import layer_widths
-from cotrain.heads.linear import PooledHead, check_dropout
+from cotrain.heads.linear import PooledHead, check_dropout, last_layer
 
 
 @dataclass(frozen=True, kw_only=True)
 class MLPHead:
     """Pool the last signal, then hidden layers of `widths` (linear, ReLU, dropout), then a linear layer: [B, D] -> [B, outputs].
+
+    Members of an ensemble share the hidden layers and have a last layer each.
 
     widths: whole numbers of at least 1, none for a plain linear head. dropout: after each ReLU, in [0, 1).
     """
@@ -34,4 +36,4 @@ class MLPHead:
         for wide in self.widths:
             layers += [nn.Linear(width, wide), nn.ReLU(), nn.Dropout(self.dropout)]
             width = wide
-        return PooledHead(nn.Sequential(*layers, nn.Linear(width, outputs)))
+        return PooledHead(nn.Sequential(*layers, last_layer(shapes[-1], width, outputs)))

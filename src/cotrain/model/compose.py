@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -21,6 +21,7 @@ from cotrain.core.signals import Shape
 from cotrain.core.spec import EncoderSettings, FieldSpec, Head, HeadSettings, InputSpec, SharingSettings, Task
 from cotrain.core.stacked import loops_in
 from cotrain.heads.linear import LinearHead, PooledHead
+from cotrain.model.members import averaged, loss_of_members, repeated
 from cotrain.model.partition import Part
 from cotrain.model.trunk import Trunk
 from cotrain.sharing.hard import Hard
@@ -188,12 +189,12 @@ class Model(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """{task: output}. While training, only tasks whose targets the batch holds; otherwise every task of its source too.
 
-        Heads are shown their targets while training only.
+        Heads are shown their targets while training only. An ensemble inside the network answers member by member, [M * B, ...].
         """
         return self._run(batch, generate=False)
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
-        """{task: output used for predictions}, as `head.generate` gives it, for every task of the batch's source."""
+        """{task: output used for predictions}, as `head.generate` gives it, for every task of the batch's source; members are averaged."""
         return self._run(batch, generate=True)
 
     def _run(self, batch: Batch, *, generate: bool) -> dict[str, Tensor]:
@@ -205,11 +206,12 @@ class Model(nn.Module):
                 continue
             signals = part(batch.source, batch.inputs)
             for name in wanted:
-                head = cast(Head, self.heads[slot(name)])
+                head, members = cast(Head, self.heads[slot(name)]), part.shapes[name][-1].members
                 if generate:
-                    outputs[name] = head.generate(signals[name])
+                    outputs[name] = averaged(self.tasks[name], head.generate(signals[name]), members)
                 else:
                     target = batch.targets.get(name) if self.training else None
+                    target = None if target is None else repeated(target, members)
                     outputs[name] = cast(nn.Module, head)(signals[name], target)
         return {name: outputs[name] for name in self.tasks if name in outputs}
 
@@ -250,14 +252,27 @@ class Model(nn.Module):
         }
         totals: dict[str, Tensor] = {}
         for batch in batches:
-            for name, output in self(batch).items():
-                if name in factor and name in batch.targets:
-                    if name not in self._agreed:
-                        self.tasks[name].check(batch.targets[name])
-                    total, count = self.tasks[name].loss(output, batch.targets[name], batch.weight)
-                    self._agree(name, count, batch)
-                    totals[name] = total if name not in totals else totals[name] + total
+            for name, (total, _) in self.totals(batch, factor).items():
+                totals[name] = total if name not in totals else totals[name] + total
         return {name: totals[name] * factor[name] for name in self.tasks if name in totals}
+
+    def totals(self, batch: Batch, among: Collection[str] | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+        """{task: (sum, count) of its own loss on one batch}, before weight and scale; with several members the mean over them.
+
+        among: leave out the other tasks. Raises as `losses`.
+        """
+        found: dict[str, tuple[Tensor, Tensor]] = {}
+        for name, output in self(batch).items():
+            if name in batch.targets and (among is None or name in among):
+                if name not in self._agreed:
+                    self.tasks[name].check(batch.targets[name])
+                members = self._part_of(name).shapes[name][-1].members
+                found[name] = loss_of_members(self.tasks[name], output, batch.targets[name], batch.weight, members)
+                self._agree(name, found[name][1], batch)
+        return found
+
+    def _part_of(self, name: str) -> Part:
+        return next(part for part in cast(Sequence[Part], self.parts) if name in part.tasks)
 
     def _agree(self, name: str, count: Tensor, batch: Batch) -> None:
         if name not in self._agreed:
@@ -305,6 +320,12 @@ class Model(nn.Module):
 
     def set_extra_state(self, state: Mapping[str, Tensor]) -> None:
         self.set_scales({name: float(value) for name, value in state.items() if name in self.tasks})
+
+    @property
+    def members(self) -> int:
+        """How many members the ensemble inside the network has; 1 where there is none."""
+        parts = cast(Sequence[Part], self.parts)
+        return max((shapes[-1].members for part in parts for shapes in part.shapes.values()), default=1)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Encoders and sharings; the engine narrows this further to what two or more losses reach."""

@@ -89,6 +89,8 @@ class MMoESharing(nn.Module):
         for stage in self.experts:
             stacked = stage(stacked)
         values = stacked.values
+        if stacked.members != signal.members:  # the experts made an ensemble of the rows: its members are mixed alike
+            gate = gate.repeat(stacked.members // signal.members, 1, 1)
         mixed = torch.bmm(gate.to(values.dtype), values.flatten(2).transpose(0, 1))
         mixed = mixed.reshape(*mixed.shape[:2], *values.shape[2:])
         return {task: [*bottom, stacked.of(one)] for task, one in zip(self.shapes, mixed.unbind(1), strict=True)}

@@ -15,6 +15,7 @@ from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import HeadSettings, Loss
 from cotrain.losses.binary_cross_entropy import binary_cross_entropy
+from cotrain.tasks.averaging import mean_logit
 from cotrain.tasks.checks import check_settings, target_columns
 from cotrain.tasks.labels import ClassCodec, as_label
 from cotrain.tasks.scores import calibration_error, error_of, held_rows, higher_is_better
@@ -147,6 +148,10 @@ class Binary:
         yes = (probability >= self.threshold).long()
         labels: Any = self.codec.labels(yes) if self.codec.classes else yes.cpu().numpy()
         return {self.name: labels, f"{self.name}_probability": probability.cpu().numpy()}
+
+    def averaged(self, outputs: Tensor) -> Tensor:
+        """[N, 1] the logit of the mean probability over the members of an ensemble, from their logits [M, N, 1]."""
+        return mean_logit(outputs)
 
     def reference(self, target: Field, weight: Tensor | None) -> Tensor | None:
         """[1] the logit of the weighted share of yes, the constant that minimises cross-entropy; 0 where there is no label.

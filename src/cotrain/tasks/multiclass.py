@@ -15,6 +15,7 @@ from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import HeadSettings, Loss
 from cotrain.losses.cross_entropy import cross_entropy
+from cotrain.tasks.averaging import mean_log_chance
 from cotrain.tasks.checks import check_settings, target_columns
 from cotrain.tasks.labels import ClassCodec, as_label
 from cotrain.tasks.scores import calibration_error, error_of, held_rows, higher_is_better
@@ -153,6 +154,10 @@ class Multiclass:
         for index, label in enumerate(self.codec.classes):
             out[f"{self.name}_probability_{label}"] = probability[:, index].cpu().numpy()
         return out
+
+    def averaged(self, outputs: Tensor) -> Tensor:
+        """[N, C] the log of the mean probabilities over the members of an ensemble, from their logits [M, N, C]."""
+        return mean_log_chance(outputs)
 
     def reference(self, target: Field, weight: Tensor | None) -> Tensor | None:
         """[C] the logs of the classes' weighted shares, the constant that minimises cross-entropy; zeros where there is no label.

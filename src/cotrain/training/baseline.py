@@ -109,10 +109,7 @@ def first_losses(model: Model, steps: Sequence[Sequence[Batch]]) -> dict[str, fl
     try:
         with torch.no_grad():
             for batch in (batch for step in steps for batch in step):
-                for name, output in model(batch).items():
-                    if name not in batch.targets:
-                        continue
-                    total, count = model.tasks[name].loss(output, batch.targets[name], batch.weight)
+                for name, (total, count) in model.totals(batch).items():
                     totals[name] = totals.get(name, torch.zeros(())) + total.double().cpu()
                     counts[name] = counts.get(name, torch.zeros(())) + count.double().cpu()
     finally:

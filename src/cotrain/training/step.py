@@ -119,7 +119,7 @@ class Step:
             if (look := self.diagnosis.look(losses)) is not None:
                 looks.append(look)
             scaled = self.place.scaled(losses)
-            rows = labelled_rows(batches, losses) if self.compares else None
+            rows = labelled_rows(batches, losses) if self.compares and self.model.members == 1 else None
             reports.append(self.engine.backward(scaled, penalty=penalty, rows=rows, loss_scale=self.place.loss_scale))
         return reports, looks
 
