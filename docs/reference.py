@@ -14,13 +14,14 @@ from typing import get_type_hints
 
 from cotrain.balance.gallery import BALANCERS
 from cotrain.core.gallery import Gallery
+from cotrain.data.column_settings import ColumnSettings, ScalingSettings
 from cotrain.data.settings import DataSettings, SplitSettings
 from cotrain.encoders.gallery import ENCODERS
 from cotrain.heads.gallery import HEADS
 from cotrain.recipe.balance_settings import EngineSettings
 from cotrain.recipe.compare_settings import CompareSettings, Variant
 from cotrain.recipe.inputs import InputSettings
-from cotrain.recipe.reader import public_settings
+from cotrain.recipe.reader import public_settings, section_by_name
 from cotrain.recipe.values import as_plain, describe
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.tasks.gallery import TASKS
@@ -32,6 +33,8 @@ PAGE = Path(__file__).with_name("reference.md")
 SECTIONS: tuple[tuple[str, type], ...] = (
     ("data", DataSettings),
     ("data.split", SplitSettings),
+    ("data.scaling", ScalingSettings),
+    ("data.per_column.NAME", ColumnSettings),
     ("inputs.NAME", InputSettings),
     ("balance.engine", EngineSettings),
     ("train", TrainSettings),
@@ -87,7 +90,9 @@ def fields(cls: type) -> Iterator[tuple[str, str, str]]:
         if not one.init:
             continue
         hint = hints[one.name]
-        nested = [part for part in (hint, *getattr(hint, "__args__", ())) if dataclasses.is_dataclass(part)]
+        nested = section_by_name(hint) or [
+            part for part in (hint, *getattr(hint, "__args__", ())) if dataclasses.is_dataclass(part)
+        ]
         default = one.default if one.default is not dataclasses.MISSING else None
         if one.default_factory is not dataclasses.MISSING:
             default = one.default_factory()

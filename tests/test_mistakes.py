@@ -150,6 +150,9 @@ MISTAKES = [
     Mistake("a class that is not there", {"name: mmoe, experts: 2": "name: 'my_net:Net'"}, at="10:17", path="sharing.name", says=("module 'my_net' cannot be imported", "PYTHONPATH")),
     # ------------------------------------------------------------------------------------------------------------ sections left out
     Mistake("no tasks", {"tasks:": "encoder: mlp", "  income: {column: income, kind: binary}\n  grade: {kind: multiclass}\n  wage: regression\nencoder: {name: mlp, widths: [8, 8], dropout: 0.1}\n": ""}, path="tasks", says=("tasks: {income: binary}",)),
+    Mistake("unknown scaling", {"path: census.csv": "path: census.csv\n  scaling: robst"}, path="data.scaling", says=("did you mean 'robust'",)),
+    Mistake("a column of its own that is not there", {"path: census.csv": "path: census.csv\n  per_column: {agee: {rare: 3}}"}, path="data.per_column.agee", says=("did you mean 'age'",)),
+    Mistake("an unknown key of one column", {"path: census.csv": "path: census.csv\n  per_column: {age: {scalin: robust}}"}, path="data.per_column.age.scalin", says=("did you mean 'scaling'",)),
     Mistake("no data", {"data:\n  path: census.csv\n  split: {method: stratified, fractions: [0.6, 0.2, 0.2]}\n": ""}, path="data", says=("data: {path: census.csv}",)),
     Mistake("no kind", {"{kind: multiclass}": "{weight: 2}"}, at="7", path="tasks.grade.kind", says=("expected the kind of the task", "binary, multiclass, regression")),
     Mistake("tasks as a list", {"  income: {column: income, kind: binary}\n  grade: {kind: multiclass}\n  wage: regression": "  [income, grade, wage]"}, at="6:3", path="tasks", says=("tasks: {income: binary, age: regression}",)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -15,10 +17,13 @@ from sklearn.preprocessing import QuantileTransformer, RobustScaler, StandardSca
 
 from cotrain.core.errors import DataError
 from cotrain.data.categories import KNOWN, MISSING, RARE, UNSEEN, CategoryEncoder
+from cotrain.data.column_settings import ColumnSettings, ScalingSettings
+from cotrain.data.columns import Part
 from cotrain.data.dates import DateEncoder
 from cotrain.data.encode import TableEncoder
 from cotrain.data.infer import infer
 from cotrain.data.numbers import CLIP, NumberEncoder
+from cotrain.data.settings import DataSettings
 
 FLOATS = st.floats(-1e12, 1e12, allow_nan=False).filter(lambda x: x == 0 or abs(x) > 1e-9)
 ANY = st.one_of(st.floats(), st.just(float("nan")))
@@ -26,7 +31,7 @@ SCALINGS = ("standard", "robust", "quantile")
 
 
 def fitted(frame: pl.DataFrame, **settings: object) -> TableEncoder:
-    return TableEncoder.fit(frame, list(infer(frame).values()), **settings)  # type: ignore[arg-type]
+    return TableEncoder.fit(frame, list(infer(frame).values()), DataSettings(**settings))  # type: ignore[arg-type]
 
 
 @settings(deadline=None, max_examples=100)
@@ -155,7 +160,7 @@ def test_a_table_encoder_gives_the_fields_its_specs_promise(people: pl.DataFrame
 
 def test_a_table_encoder_survives_json_and_encodes_alike(people: pl.DataFrame) -> None:
     for scaling in SCALINGS:
-        encoder = fitted(people, scaling=scaling)
+        encoder = fitted(people, scaling=ScalingSettings(scaling))  # type: ignore[arg-type]
         again = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json(), allow_nan=False)))
         assert again == encoder
         for name, one in encoder.encode(people)[0].items():
@@ -179,10 +184,9 @@ def test_each_row_is_encoded_by_itself(people: pl.DataFrame) -> None:
 
 def test_fitting_does_not_depend_on_the_order_of_rows(people: pl.DataFrame) -> None:
     for scaling in SCALINGS:
-        encoder = fitted(people, scaling=scaling)
+        encoder = fitted(people, scaling=ScalingSettings(scaling))  # type: ignore[arg-type]
         mixed = people[np.random.default_rng(1).permutation(len(people))]
-        columns = list(infer(people).values())
-        assert TableEncoder.fit(mixed, columns, scaling=scaling, known=people.columns) == encoder  # type: ignore[arg-type]
+        assert fitted(mixed, scaling=ScalingSettings(scaling)) == encoder  # type: ignore[arg-type]
 
 
 def test_new_columns_are_ignored_and_said_and_missing_ones_named(people: pl.DataFrame) -> None:
@@ -237,3 +241,74 @@ def test_a_small_spread_far_from_zero_keeps_its_digits() -> None:
     )
     huge = np.array([-1.7e308, 1.7e308, 0.0])
     assert np.isfinite(NumberEncoder.fit("t", huge, "standard").scaled(huge)).all()
+
+
+def test_cells_that_hold_a_filler_are_marked_and_only_these(people: pl.DataFrame) -> None:
+    encoder = fitted(people)
+    field = encoder.encode(people)[0]["numbers"]
+    place = encoder.specs["numbers"].names.index("age")
+    assert field.valid is not None
+    assert field.valid[:, place].tolist() == people["age"].is_not_null().to_list()
+    rest = [one for one in range(field.values.shape[1]) if one != place]
+    assert field.valid[:, rest].all()
+    assert encoder.encode(people.filter(pl.col("age").is_not_null()))[0]["numbers"].valid is None
+    late = people.with_columns(pl.lit(None, dtype=pl.String).alias("when"))
+    valid = encoder.encode(late)[0]["numbers"].valid
+    assert valid is not None
+    assert [name for name, held in zip(encoder.specs["numbers"].names, valid.T, strict=True) if not held.any()] == [
+        name for name in encoder.specs["numbers"].names if name.startswith("when")
+    ]
+
+
+def test_the_specification_tells_quantiles_of_the_training_cells_as_they_stand(people: pl.DataFrame) -> None:
+    for scaling in SCALINGS:
+        encoder = fitted(people, scaling=ScalingSettings(scaling))  # type: ignore[arg-type]
+        field, spec = encoder.encode(people)[0]["numbers"], encoder.specs["numbers"]
+        assert len(spec.quantiles) == len(spec.names)
+        for column, held, quantiles in zip(field.values.T, field.valid.T, spec.quantiles, strict=True):  # type: ignore[union-attr]
+            cells = column[held]
+            assert len(quantiles) <= 65
+            assert (quantiles[0], quantiles[-1]) == (float(cells.min()), float(cells.max()))
+            assert list(quantiles) == sorted(set(quantiles))
+            assert set(quantiles) <= set(cells.tolist())
+        assert encoder.specs["categories"].quantiles == ()
+
+
+def test_what_is_said_of_one_column_holds_for_it_alone(people: pl.DataFrame) -> None:
+    encoder = fitted(
+        people, per_column={"pay": ColumnSettings(scaling=ScalingSettings("robust")), "city": ColumnSettings(rare=100)}
+    )
+    made = {one.columns[0]: one for one in encoder.encoders}
+    plain = {one.columns[0]: one for one in fitted(people).encoders}
+    assert {name for name in made if made[name] != plain[name]} == {"pay", "city"}
+    assert made["pay"] == NumberEncoder.fit("pay", people["pay"].to_numpy(), "robust")
+    assert made["city"].cardinalities == (KNOWN,)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A made-up encoder that is shown the training targets: their mean, in training without the row itself."""
+
+    kind: ClassVar[str] = "folded"
+    field: ClassVar[str] = "numbers"
+    columns: ClassVar[tuple[str, ...]] = ("age",)
+    features: ClassVar[tuple[str, ...]] = ("mean",)
+    cardinalities: ClassVar[tuple[int, ...]] = ()
+    quantiles: ClassVar[tuple[tuple[float, ...], ...]] = ((0.0,),)
+    note: ClassVar[str] = "as the mean"
+    seen: tuple[float, ...]
+
+    def part(self, frame: pl.DataFrame) -> Part:
+        return Part([np.full(len(frame), np.mean(self.seen))])
+
+    def training_part(self, frame: pl.DataFrame, places: Any) -> Part:
+        rest = [np.mean([one for at, one in enumerate(self.seen) if at != place]) for place in places]
+        return Part(np.array(rest)[:, None])
+
+
+def test_rows_of_the_training_split_may_be_encoded_out_of_fold() -> None:
+    encoder = TableEncoder((Folded((1.0, 2.0, 6.0)),), ("age",))  # type: ignore[arg-type]
+    rows = pl.DataFrame({"age": [0.0, 0.0, 0.0]})
+    assert encoder.encode(rows)[0]["numbers"].values.flatten().tolist() == [3.0, 3.0, 3.0]
+    places = np.array([2, -1, 0])
+    assert encoder.encode(rows, places=places)[0]["numbers"].values.flatten().tolist() == [1.5, 3.0, 4.0]

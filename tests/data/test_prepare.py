@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cotrain.core.errors import ConfigError, DataError
+from cotrain.data.column_settings import ColumnSettings, ScalingSettings
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import read_table
-from cotrain.data.settings import SplitSettings
+from cotrain.data.settings import DataSettings, SplitSettings
 from cotrain.data.store import tensors_of
 
 Toys = Callable[..., dict[str, Any]]
@@ -64,7 +65,11 @@ def test_what_stands_in_other_splits_changes_nothing_that_is_learnt(
     )
     how = SplitSettings("column", by="part")
     one, other = (
-        prepare(read_table(table), targets=toys("score"), split=how, scaling=scaling, kinds={"age": "number"})
+        prepare(
+            read_table(table),
+            targets=toys("score"),
+            settings=DataSettings(split=how, scaling=ScalingSettings(scaling), kinds={"age": "number"}),
+        )
         for table in (frame, spoiled)
     )
     assert one.encoder == other.encoder
@@ -85,7 +90,7 @@ def test_a_row_is_never_dropped_for_a_missing_target(people: pl.DataFrame, toys:
 def test_repeated_rows_are_counted_and_dropped_from_training_only_if_asked(people: pl.DataFrame, toys: Toys) -> None:
     frame = pl.concat([people, people])
     kept = prepare(read_table(frame), targets=toys("score"), seed=0)
-    dropped = prepare(read_table(frame), targets=toys("score"), seed=0, drop_duplicates=True)
+    dropped = prepare(read_table(frame), targets=toys("score"), seed=0, settings=DataSettings(drop_duplicates=True))
     assert len(dropped.data) == len(kept.data) == 120
     for split in ("valid", "test"):
         assert torch.equal(kept.data.rows(split), dropped.data.rows(split))
@@ -99,7 +104,11 @@ def test_repeated_rows_are_counted_and_dropped_from_training_only_if_asked(peopl
 
 def test_columns_that_split_or_weigh_the_rows_are_no_inputs(people: pl.DataFrame, toys: Toys) -> None:
     frame = people.with_columns(pl.Series("who", [place // 3 for place in range(60)]))
-    ready = prepare(read_table(frame), targets=toys("score"), split=SplitSettings("group", by="who"), weight="pay")
+    ready = prepare(
+        read_table(frame),
+        targets=toys("score"),
+        settings=DataSettings(split=SplitSettings("group", by="who"), weight="pay"),
+    )
     assert set(ready.encoder.columns) == {"age", "city", "smokes", "when", "ill"}
     batch = next(ready.data.batches("test", 4))
     assert batch.weight is not None
@@ -116,15 +125,19 @@ def test_columns_that_split_or_weigh_the_rows_are_no_inputs(people: pl.DataFrame
         ({"inputs": ["*", "-pya"]}, DataError, "did you mean 'pay'"),
         ({"inputs": ["age", "score"]}, ConfigError, "'score' is an input and the target of task 'score' at once"),
         ({"inputs": ["-*"]}, ConfigError, "choose no column"),
-        ({"weight": "pey"}, DataError, "data.weight: unknown column 'pey'; did you mean 'pay'"),
-        ({"weight": "age"}, DataError, "data.weight: column 'age', row 4: .* got None"),
+        ({"settings": DataSettings(weight="pey")}, DataError, "data.weight: unknown column 'pey'; did you mean 'pay'"),
+        ({"settings": DataSettings(weight="age")}, DataError, "data.weight: column 'age', row 4: .* got None"),
         (
-            {"split": SplitSettings("group", by="cty")},
+            {"settings": DataSettings(split=SplitSettings("group", by="cty"))},
             DataError,
             "data.split.by: unknown column 'cty'; did you mean 'city'",
         ),
-        ({"kinds": {"cty": "category"}}, ConfigError, "did you mean 'city'"),
-        ({"kinds": {"city": "number"}}, DataError, "column 'city', row 1: a number is expected, got 'Rom'"),
+        ({"settings": DataSettings(kinds={"cty": "category"})}, ConfigError, "did you mean 'city'"),
+        (
+            {"settings": DataSettings(kinds={"city": "number"})},
+            DataError,
+            "column 'city', row 1: a number is expected, got 'Rom'",
+        ),
         ({"targets": ()}, ConfigError, "at least one task"),
     ],
 )
@@ -138,7 +151,7 @@ def test_a_mistake_is_named_with_its_place_and_the_nearest_name(
 
 def test_several_absent_columns_are_named_at_once(people: pl.DataFrame, toys: Toys) -> None:
     with pytest.raises(DataError) as caught:
-        prepare(read_table(people), targets=toys("scroe", "il"), inputs=["agge"], weight="pya")
+        prepare(read_table(people), targets=toys("scroe", "il"), inputs=["agge"], settings=DataSettings(weight="pya"))
     assert str(caught.value).count("\n") == 3
 
 
@@ -146,7 +159,7 @@ def test_files_given_split_by_split_are_encoded_as_such(people: pl.DataFrame, to
     for name, start, stop in (("train", 0, 40), ("test", 40, 60)):
         people[start:stop].write_csv(tmp_path / f"{name}.csv")
     how = SplitSettings("files", test="test.csv").beside(tmp_path)
-    ready = prepare(read_table(tmp_path / "train.csv"), targets=toys("score"), split=how)
+    ready = prepare(read_table(tmp_path / "train.csv"), targets=toys("score"), settings=DataSettings(split=how))
     assert ready.data.rows("test").tolist() == list(range(40, 60))
     assert len(ready.data.rows("valid")) == 5
     assert any("drawn from training" in note for note in ready.report["notes"])
@@ -158,7 +171,8 @@ def test_the_same_table_gives_the_same_rows_with_and_without_the_cache(
     path, cache = tmp_path / "people.csv", tmp_path / "cache"
     people.write_csv(path)
     ways = [
-        prepare(read_table(path), targets=toys("score"), weight="pay", cache=where) for where in (None, cache, cache)
+        prepare(read_table(path), targets=toys("score"), settings=DataSettings(weight="pay"), cache=where)
+        for where in (None, cache, cache)
     ]
     assert len(list(cache.iterdir())) == 1
     for other in ways[1:]:
@@ -175,9 +189,13 @@ def test_every_setting_and_every_byte_has_an_entry_of_its_own(people: pl.DataFra
     def go(**settings: Any) -> Prepared:
         return prepare(read_table(path), **({"targets": toys("score")} | settings), cache=cache)
 
+    said: list[dict[str, Any]] = [
+        {"rare": 5}, {"scaling": ScalingSettings("robust")}, {"weight": "pay"}, {"kinds": {"age": "category"}},
+        {"split": SplitSettings(fractions=(0.5, 0.2, 0.3))}, {"per_column": {"pay": ColumnSettings(rare=3)}},
+    ]  # fmt: skip
     changes: list[dict[str, Any]] = [
-        {}, {"seed": 1}, {"rare": 5}, {"scaling": "robust"}, {"weight": "pay"}, {"inputs": ["age", "city"]},
-        {"split": SplitSettings(fractions=(0.5, 0.2, 0.3))}, {"kinds": {"age": "category"}}, {"targets": toys("score", "ill")},
+        {}, {"seed": 1}, {"inputs": ["age", "city"]}, {"targets": toys("score", "ill")},
+        *({"settings": DataSettings(**one)} for one in said),
     ]  # fmt: skip
     for change in changes:
         go(**change)
@@ -223,8 +241,8 @@ def test_rows_come_out_the_same_in_any_order(people: pl.DataFrame, toys: Toys) -
     parts = people.with_columns(pl.Series("part", np.random.default_rng(0).choice(["train", "valid", "test"], 60)))
     order = np.random.default_rng(1).permutation(60)
     how = SplitSettings("column", by="part")
-    one = prepare(read_table(parts), targets=toys("score"), split=how)
-    other = prepare(read_table(parts[order]), targets=toys("score"), split=how)
+    one = prepare(read_table(parts), targets=toys("score"), settings=DataSettings(split=how))
+    other = prepare(read_table(parts[order]), targets=toys("score"), settings=DataSettings(split=how))
     assert one.encoder == other.encoder
     for name, field in one.data.inputs.items():
         assert torch.equal(field.values[torch.from_numpy(order)], other.data.inputs[name].values)
@@ -261,10 +279,12 @@ def test_nothing_learnt_depends_on_rows_outside_training(
             prepare(
                 read_table(frame),
                 targets=toys("y"),
-                kinds={"x": "number", "word": "category"},
-                split=SplitSettings("column", by="part"),
-                scaling=scaling,
-                rare=rare,
+                settings=DataSettings(
+                    kinds={"x": "number", "word": "category"},
+                    split=SplitSettings("column", by="part"),
+                    scaling=ScalingSettings(scaling),
+                    rare=rare,
+                ),
             )
         )
     one, other = made

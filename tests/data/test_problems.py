@@ -17,7 +17,7 @@ from cotrain.data.leaks import auc, leaks
 from cotrain.data.prepare import prepare
 from cotrain.data.problems import alike, classes, few_rows, in_two_splits, infinite, labels
 from cotrain.data.read import read_table
-from cotrain.data.settings import SplitSettings
+from cotrain.data.settings import DataSettings, SplitSettings
 
 ROWS = 400
 RANDOM = np.random.default_rng(0)
@@ -142,7 +142,7 @@ def test_labels_that_differ_only_in_how_they_are_written_are_said() -> None:
 
 def test_a_column_constant_in_training_only_is_said(toys: Callable[..., dict[str, Any]]) -> None:
     frame = pl.DataFrame({"x": X, "late": [0.5] * 300 + list(X[300:]), "t": range(ROWS), "pay": PAY})
-    ready = prepare(read_table(frame), targets=toys("pay"), split=SplitSettings("time", by="t"))
+    ready = prepare(read_table(frame), targets=toys("pay"), settings=DataSettings(split=SplitSettings("time", by="t")))
     assert [warning for warning in ready.warnings if "constant in the training split" in warning] == [
         "constant in the training split, so nothing is learnt from them: late"
     ]

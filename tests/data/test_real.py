@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
+from cotrain.data.column_settings import ScalingSettings
 from cotrain.data.infer import infer
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import Table, read_table
-from cotrain.data.settings import ReadSettings, SplitSettings
+from cotrain.data.settings import DataSettings, ReadSettings, SplitSettings
 
 Find = Callable[[str], Path]
 Toys = Callable[..., dict[str, Any]]
@@ -58,8 +59,7 @@ def test_census_has_no_header_and_blanks_before_every_word(real_data: Find, toys
         table,
         targets=toys("income_50k", "marital_stat"),
         inputs=["*", "-education"],
-        weight="instance_weight",
-        split=SplitSettings("stratified", (0.6, 0.1, 0.3)),
+        settings=DataSettings(weight="instance_weight", split=SplitSettings("stratified", (0.6, 0.1, 0.3))),
         cache=tmp_path,
     )
     whole(ready)
@@ -74,7 +74,7 @@ def test_census_has_no_header_and_blanks_before_every_word(real_data: Find, toys
 def test_heart_disease_keeps_its_missing_cells(real_data: Find, toys: Toys) -> None:
     table = read_table(real_data("heart_disease/heart.csv"))
     assert sum(table.frame.null_count().row(0)) == 1753
-    ready = prepare(table, targets=toys("num", "chol"), split=SplitSettings("group", by="site"))
+    ready = prepare(table, targets=toys("num", "chol"), settings=DataSettings(split=SplitSettings("group", by="site")))
     whole(ready)
     sites = [set(table.frame["site"][rows.numpy()].to_list()) for rows in ready.data.splits.values()]
     assert sum(len(one) for one in sites) == 4
@@ -85,7 +85,7 @@ def test_heart_disease_keeps_its_missing_cells(real_data: Find, toys: Toys) -> N
 def test_credit_default_is_read_from_parquet_without_its_id(real_data: Find, toys: Toys) -> None:
     table = read_table(real_data("credit_default/credit_default.parquet"))
     assert table.frame.shape == (30_000, 25)
-    ready = prepare(table, targets=toys("Default"), scaling="quantile")
+    ready = prepare(table, targets=toys("Default"), settings=DataSettings(scaling=ScalingSettings("quantile")))
     whole(ready)
     assert "ID" not in ready.encoder.columns
     assert any("ID" in warning for warning in ready.warnings)
@@ -98,7 +98,7 @@ def test_occupancy_has_an_unnamed_index_that_shifts_the_header(real_data: Find, 
     assert table.frame.shape == (20_560, 8)
     assert table.frame["Temperature"].min() > 15  # type: ignore[operator]
     assert kinds(table)["(index)"] == "identifier"
-    ready = prepare(table, targets=toys("Occupancy"), split=SplitSettings("time", by="date"))
+    ready = prepare(table, targets=toys("Occupancy"), settings=DataSettings(split=SplitSettings("time", by="date")))
     whole(ready)
     dates = [table.frame["date"][rows.numpy()] for rows in ready.data.splits.values()]
     assert dates[0].max() < dates[1].min()  # type: ignore[operator]
@@ -147,7 +147,11 @@ def test_a_bicycle_hour_knows_month_before_day(real_data: Find, toys: Toys) -> N
 
 def test_speech_of_one_subject_stays_in_one_split(real_data: Find, toys: Toys) -> None:
     table = read_table(real_data("parkinsons_tele/parkinsons_updrs.csv"))
-    ready = prepare(table, targets=toys("motor_UPDRS", "total_UPDRS"), split=SplitSettings("group", by="subject#"))
+    ready = prepare(
+        table,
+        targets=toys("motor_UPDRS", "total_UPDRS"),
+        settings=DataSettings(split=SplitSettings("group", by="subject#")),
+    )
     whole(ready)
     subjects = [set(table.frame["subject#"][rows.numpy()].to_list()) for rows in ready.data.splits.values()]
     assert sum(len(one) for one in subjects) == len(set.union(*subjects)) == 42

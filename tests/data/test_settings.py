@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cotrain.core.errors import ConfigError
+from cotrain.data.column_settings import ColumnSettings, ScalingSettings
 from cotrain.data.settings import MISSING, DataSettings, ReadSettings, SplitSettings
 
 
@@ -38,6 +39,8 @@ def test_the_reading_part_is_what_the_reader_gets() -> None:
 
 def test_wrong_settings_are_refused_with_the_nearest_word() -> None:
     with pytest.raises(ConfigError, match="did you mean 'robust'"):
-        DataSettings(scaling="robst")  # type: ignore[arg-type]
+        ScalingSettings("robst")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="at least 1"):
         DataSettings(rare=0)
+    with pytest.raises(ConfigError, match=r"per_column\.rare: a count of at least 1"):
+        ColumnSettings(rare=0)

@@ -10,10 +10,8 @@ import polars as pl
 from torch import Tensor
 
 from cotrain.core.errors import DataError
-from cotrain.data.categories import CategoryEncoder
 from cotrain.data.choose import Ready
-from cotrain.data.dates import DateEncoder
-from cotrain.data.encode import ColumnEncoder, TableEncoder
+from cotrain.data.encode import TableEncoder
 from cotrain.data.infer import Column
 from cotrain.data.leaks import FEW_CLASSES
 from cotrain.data.numbers import as_floats
@@ -31,7 +29,10 @@ def described_columns(
     weight: str | None,
 ) -> list[dict[str, Any]]:
     """One entry a column of the table: name, kind, why, missing, unique, role (input, target or ignored) and a note."""
-    encoders = {one.name: one for one in encoder.encoders}
+    notes: dict[str, list[str]] = {}
+    for one in encoder.encoders:
+        for name in one.columns:
+            notes.setdefault(name, []).append(one.note)
     tasks = {name: task for task, names in ready.targets.items() for name in names}
     out = []
     for name in frame.columns:
@@ -49,23 +50,12 @@ def described_columns(
             entry = {"name": name, "kind": "ignore", "why": why, "missing": missing, "unique": None}
         if name in tasks:
             entry |= {"role": "target", "note": f"of task '{tasks[name]}'"}
-        elif name in encoders:
-            entry |= {"role": "input", "note": encoding_note(encoders[name])}
+        elif name in notes:
+            entry |= {"role": "input", "note": "; ".join(notes[name])}
         else:
             entry |= {"role": "ignored", "note": ""}
         out.append(entry)
     return out
-
-
-def encoding_note(one: ColumnEncoder) -> str:
-    """How a column was encoded, in a few words."""
-    if isinstance(one, CategoryEncoder):
-        pooled = f", {len(one.pooled)} rare labels pooled" if one.pooled else ""
-        return f"{len(one.labels)} labels{pooled}" + (", missing is one more" if one.missing else "")
-    tail = ", missing cells marked" if one.indicator else ""
-    if isinstance(one, DateEncoder):
-        return "as " + ", ".join(one.parts) + tail
-    return f"{one.scaling} scaling" + tail
 
 
 def label_counts(ready: Ready, task: str, data: EncodedData, splits: Mapping[str, Tensor]) -> dict[str, Any]:

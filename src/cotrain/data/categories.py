@@ -7,12 +7,13 @@ labels seen fewer than `rare` times, pooled. From 3 on: the known labels, the mo
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from cotrain.data.columns import Part
 from cotrain.data.typed import as_words
 
 TRUTH = ("true", "false")
@@ -24,6 +25,9 @@ UNSEEN, MISSING, RARE, KNOWN = 0, 1, 2, 3
 @dataclass(frozen=True)
 class CategoryEncoder:
     """One column of labels. `labels` have codes of their own, `pooled` share one, `missing`: training had missing cells."""
+
+    kind: ClassVar[str] = "category"
+    field: ClassVar[str] = "categories"
 
     name: str
     labels: tuple[str, ...]
@@ -48,9 +52,49 @@ class CategoryEncoder:
         return CategoryEncoder(series.name, tuple(labels), tuple(pooled), words.has_nulls())
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The column read."""
+        return (self.name,)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The name of the codes."""
+        return (self.name,)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """How many codes the feature has."""
+        return (self.cardinality,)
+
+    @property
+    def quantiles(self) -> tuple[tuple[float, ...], ...]:
+        """None: codes have no order."""
+        return ()
+
+    @property
+    def note(self) -> str:
+        """How the column is encoded, in a few words."""
+        pooled = f", {len(self.pooled)} rare labels pooled" if self.pooled else ""
+        return f"{len(self.labels)} labels{pooled}" + (", missing is one more" if self.missing else "")
+
+    @property
     def cardinality(self) -> int:
         """How many codes there are: the three of their own and the known labels."""
         return KNOWN + len(self.labels)
+
+    def part(self, frame: pl.DataFrame) -> Part:
+        """The codes of any rows, and a note on cells never seen in training."""
+        series = frame[self.name]
+        codes = self.encode(series)
+        return Part([codes], notes=self._unseen(series, codes == UNSEEN))
+
+    def _unseen(self, series: pl.Series, new: NDArray[np.bool_]) -> list[str]:
+        count = int(new.sum())
+        if not count or not (self.labels or self.pooled):
+            return []
+        fresh = as_words(series.filter(pl.Series(new)).drop_nulls().unique()).sort().head(3).to_list()
+        shown = ", ".join(f"'{label}'" for label in fresh) or "missing, which training never had"
+        return [f"column '{self.name}': {count} cells never seen in training ({shown})"]
 
     def encode(self, series: pl.Series) -> NDArray[np.int64]:
         """[B] int64 codes."""
@@ -74,7 +118,7 @@ class CategoryEncoder:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON from which `from_json` makes an equal encoder."""
-        return {"kind": "category", **asdict(self), "labels": list(self.labels), "pooled": list(self.pooled)}
+        return {"kind": self.kind, **asdict(self), "labels": list(self.labels), "pooled": list(self.pooled)}
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> CategoryEncoder:

@@ -6,14 +6,16 @@ year of the training mean and 0 in every cycle (the circle's centre), with an in
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from cotrain.core.errors import DataError
+from cotrain.core.state import plain
+from cotrain.data.columns import Part, rising
 
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%m/%d/%y", "%d.%m.%y")  # fmt: skip
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S%.f", "T%H:%M:%S%.f", "T%H:%M:%S%.fZ")
@@ -98,12 +100,16 @@ def date_form(words: pl.Series) -> tuple[str | None, str]:
 class DateEncoder:
     """One date column as numbers: `parts` that vary in training, the year standardised, an indicator for missing."""
 
+    kind: ClassVar[str] = "date"
+    field: ClassVar[str] = "numbers"
+
     name: str
     form: str | None
     parts: tuple[str, ...]
     year: float
     spread: float
     indicator: bool
+    quantiles: tuple[tuple[float, ...], ...] = ()
 
     @staticmethod
     def fit(series: pl.Series, form: str | None) -> DateEncoder:
@@ -114,7 +120,7 @@ class DateEncoder:
         if not parts:
             parts = ["year"]
         spread = float(years.std()) if len(years) else 0.0
-        return DateEncoder(
+        made = DateEncoder(
             series.name,
             form,
             tuple(parts),
@@ -122,6 +128,23 @@ class DateEncoder:
             spread or 1.0,
             bool(series.has_nulls()),
         )
+        found = [rising(values) for values in made._waves(dates)]
+        return replace(made, quantiles=(*found, (0.0, 1.0)) if made.indicator else tuple(found))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column read."""
+        return (self.name,)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """None: these are numbers."""
+        return ()
+
+    @property
+    def note(self) -> str:
+        """How the column is encoded, in a few words."""
+        return "as " + ", ".join(self.parts) + (", missing cells marked" if self.indicator else "")
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -136,6 +159,20 @@ class DateEncoder:
     def encode(self, series: pl.Series) -> list[NDArray[np.float32]]:
         """One [B] float32 column for every feature."""
         dates = as_dates(series.alias(self.name), self.form)
+        out = self._waves(dates)
+        return [*out, dates.is_null().to_numpy().astype(np.float32)] if self.indicator else out
+
+    def part(self, frame: pl.DataFrame) -> Part:
+        """The features of any rows; those of a missing date are marked as filler."""
+        values = self.encode(frame[self.name])
+        series = frame[self.name]
+        if not series.has_nulls():
+            return Part(values)
+        held = series.is_not_null().to_numpy()
+        whole = len(values) - self.indicator
+        return Part(values, [held] * whole + [None] * self.indicator)
+
+    def _waves(self, dates: pl.Series) -> list[NDArray[np.float32]]:
         out: list[NDArray[np.float32]] = []
         for part in self.parts:
             place = _part(dates, part).cast(pl.Float64).to_numpy()
@@ -144,19 +181,18 @@ class DateEncoder:
             else:
                 turn = place * (2 * np.pi / _CYCLES[part])
                 out += [np.nan_to_num(np.sin(turn)).astype(np.float32), np.nan_to_num(np.cos(turn)).astype(np.float32)]
-        if self.indicator:
-            out.append(dates.is_null().to_numpy().astype(np.float32))
         return out
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON from which `from_json` makes an equal encoder."""
-        return {"kind": "date", **asdict(self), "parts": list(self.parts)}
+        return {"kind": self.kind, **plain(asdict(self))}
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> DateEncoder:
         """The encoder `to_json` wrote."""
         known = {key: one for key, one in value.items() if key != "kind"}
-        return DateEncoder(**(known | {"parts": tuple(value["parts"])}))
+        quantiles = tuple(tuple(one) for one in value["quantiles"])
+        return DateEncoder(**(known | {"parts": tuple(value["parts"]), "quantiles": quantiles}))
 
 
 def _part(dates: pl.Series, part: str) -> pl.Series:

@@ -1,34 +1,53 @@
 """A table's inputs as fields: fitted on the training rows only, kept as JSON, the same for every row that ever comes.
 
-Fields: `numbers` [B, C] float32 (scaled numbers, date parts, indicators of missing cells) and `categories` [B, C] int64.
+Fields: `numbers` [B, C] float32 (scaled numbers, date parts, indicators of missing cells), with `valid` [B, C] where cells are
+missing, and `categories` [B, C] int64. A new kind of encoder is a file of its own, a row of `ENCODERS` and a line of `fitted`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from cotrain.core.errors import DataError, nearest
 from cotrain.core.fields import Field
 from cotrain.core.spec import FieldSpec
-from cotrain.data.categories import UNSEEN, CategoryEncoder
+from cotrain.data.categories import CategoryEncoder
 from cotrain.data.clean import tidy
+from cotrain.data.columns import FIELDS, ColumnEncoder, FoldedEncoder, Part, Training
 from cotrain.data.dates import DateEncoder
 from cotrain.data.infer import ENCODED, Column
 from cotrain.data.numbers import NumberEncoder, as_floats
-from cotrain.data.settings import MISSING
-from cotrain.data.typed import as_words
+from cotrain.data.settings import MISSING, DataSettings
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever the same table would be split otherwise or encoded into other numbers; part of every cache key and stored file."""
 
-ColumnEncoder = NumberEncoder | CategoryEncoder | DateEncoder
-_KINDS: dict[str, type[ColumnEncoder]] = {"number": NumberEncoder, "category": CategoryEncoder, "date": DateEncoder}
+PLAIN = DataSettings()
+"""Every column as it is encoded unless a person says otherwise."""
+
+ENCODERS: tuple[type[ColumnEncoder], ...] = (NumberEncoder, CategoryEncoder, DateEncoder)
+_KINDS = {one.kind: one for one in ENCODERS}
+
+
+def fitted(frame: pl.DataFrame, column: Column, settings: DataSettings, training: Training) -> list[ColumnEncoder]:
+    """The encoders of one column, fitted on `frame`, the training rows; none where a column of this kind is no input."""
+    series, said = frame[column.name], settings.of(column.name)
+    if column.kind == "number":
+        scaling = said.scaling or settings.scaling
+        return [NumberEncoder.fit(column.name, as_floats(series), scaling.name)]
+    if column.kind in ("category", "binary"):
+        return [CategoryEncoder.fit(series, rare=said.rare or settings.rare)]
+    if column.kind == "date":
+        return [DateEncoder.fit(series, column.form)]
+    return []
 
 
 @dataclass(frozen=True)
@@ -43,22 +62,17 @@ class TableEncoder:
     def fit(
         frame: pl.DataFrame,
         columns: Sequence[Column],
+        settings: DataSettings = PLAIN,
         *,
-        scaling: Literal["standard", "robust", "quantile"] = "standard",
-        rare: int = 2,
+        training: Training | None = None,
         known: Sequence[str] = (),
         words: Sequence[str] = MISSING,
     ) -> TableEncoder:
-        """Fitted on the rows of `frame`, which must be training rows. Columns of other kinds than `ENCODED` are left out."""
-        encoders: list[ColumnEncoder] = []
-        for column in columns:
-            series = frame[column.name]
-            if column.kind == "number":
-                encoders.append(NumberEncoder.fit(column.name, as_floats(series), scaling))
-            elif column.kind in ("category", "binary"):
-                encoders.append(CategoryEncoder.fit(series, rare=rare))
-            elif column.kind == "date":
-                encoders.append(DateEncoder.fit(series, column.form))
+        """Fitted on the rows of `frame`, which must be training rows. Columns of other kinds than `ENCODED` are left out.
+
+        training: targets of the same rows, for encoders that look at them.
+        """
+        encoders = [one for column in columns for one in fitted(frame, column, settings, training or Training())]
         if not encoders:
             kinds = ", ".join(f"{column.name} ({column.kind})" for column in columns) or "none"
             raise DataError(
@@ -70,26 +84,32 @@ class TableEncoder:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns a row must have."""
-        return tuple(one.name for one in self.encoders)
+        return tuple(dict.fromkeys(name for one in self.encoders for name in one.columns))
 
     @property
     def specs(self) -> dict[str, FieldSpec]:
         """What a network's encoder may know before it sees a row."""
-        numbers = [name for one in self.encoders if not isinstance(one, CategoryEncoder) for name in one.features]
-        categories = [one for one in self.encoders if isinstance(one, CategoryEncoder)]
-        specs: dict[str, FieldSpec] = {}
-        if numbers:
-            specs["numbers"] = FieldSpec("number", tuple(numbers), shape=(len(numbers),))
-        if categories:
-            sizes = tuple(one.cardinality for one in categories)
-            specs["categories"] = FieldSpec(
-                "category", tuple(one.name for one in categories), sizes, (len(categories),)
-            )
-        return specs
+        return {name: self._spec(name) for name in FIELDS if any(one.field == name for one in self.encoders)}
 
-    def encode(self, frame: pl.DataFrame) -> tuple[dict[str, Field], list[str]]:
+    def _spec(self, name: str) -> FieldSpec:
+        ours = [one for one in self.encoders if one.field == name]
+        names = tuple(chain.from_iterable(one.features for one in ours))
+        return FieldSpec(
+            FIELDS[name][0],
+            names,
+            tuple(chain.from_iterable(one.cardinalities for one in ours)),
+            (len(names),),
+            tuple(chain.from_iterable(one.quantiles for one in ours)),
+        )
+
+    def encode(
+        self, frame: pl.DataFrame, *, places: NDArray[np.int64] | None = None
+    ) -> tuple[dict[str, Field], list[str]]:
         """({field: Field}, notes) of any rows, none of them too. Columns never met are ignored and said.
 
+        places: [B] for rows of the training table: where each stood among the rows the encoder was fitted on, -1 for one that was
+        not there; encoders that were shown targets answer the former out of fold. None: all rows are new.
+        A field has `valid` where a cell of these rows is missing.
         Raises DataError, for all columns at once, if one is absent or holds cells of another kind.
         """
         self.check(frame)
@@ -98,37 +118,18 @@ class TableEncoder:
         if extra:
             notes.append(f"columns not met in training are ignored: {', '.join(extra)}")
         frame, _ = tidy(frame[list(self.columns)], self.words)
-        specs, rows = self.specs, frame.height
-        numbers = np.empty((rows, len(specs["numbers"].names)), dtype=np.float32) if "numbers" in specs else None
-        categories = np.empty((rows, len(specs["categories"].names)), dtype=np.int64) if "categories" in specs else None
-        number = category = 0
+        blocks = {name: _Block(name, spec, frame.height) for name, spec in self.specs.items()}
         problems: list[str] = []
         for one in self.encoders:
-            series = frame[one.name]
             try:
-                if isinstance(one, CategoryEncoder):
-                    codes = one.encode(series)
-                    if categories is not None:
-                        categories[:, category] = codes
-                    category += 1
-                    notes += _unseen(one, series, codes)
-                    continue
-                parts = one.encode(as_floats(series)) if isinstance(one, NumberEncoder) else one.encode(series)
+                part = one.part(frame)
+                blocks[one.field].add(part if places is None else _own(one, frame, part, places), len(one.features))
+                notes += part.notes
             except DataError as error:
                 problems.append(str(error))
-                continue
-            for part in parts:
-                if numbers is not None:
-                    numbers[:, number] = part
-                number += 1
         if problems:
             raise DataError("\n".join(problems))
-        fields = {}
-        if numbers is not None:
-            fields["numbers"] = Field.dense(torch.from_numpy(numbers))
-        if categories is not None:
-            fields["categories"] = Field.dense(torch.from_numpy(categories))
-        return fields, notes
+        return {name: block.field() for name, block in blocks.items()}, notes
 
     def check(self, frame: pl.DataFrame) -> None:
         """Raises DataError naming every input column the frame lacks, with the nearest one it has."""
@@ -164,11 +165,44 @@ class TableEncoder:
         return TableEncoder(encoders, tuple(value["known"]), tuple(value["words"]))
 
 
-def _unseen(one: CategoryEncoder, series: pl.Series, codes: np.ndarray[Any, np.dtype[np.int64]]) -> list[str]:
-    new = codes == UNSEEN
-    count = int(new.sum())
-    if not count or not (one.labels or one.pooled):
-        return []
-    fresh = as_words(series.filter(pl.Series(new)).drop_nulls().unique()).sort().head(3).to_list()
-    shown = ", ".join(f"'{label}'" for label in fresh) or "missing, which training never had"
-    return [f"column '{one.name}': {count} cells never seen in training ({shown})"]
+class _Block:
+    """The cells of one field while encoders fill them, column after column."""
+
+    def __init__(self, name: str, spec: FieldSpec, rows: int) -> None:
+        self.values: NDArray[Any] = np.empty((rows, len(spec.names)), dtype=FIELDS[name][1])
+        self.valid: NDArray[np.bool_] | None = None
+        self.filled = 0
+
+    def add(self, part: Part, width: int) -> None:
+        start, self.filled = self.filled, self.filled + width
+        if isinstance(part.values, np.ndarray):
+            self.values[:, start : self.filled] = part.values
+        else:
+            for place, values in enumerate(part.values):
+                self.values[:, start + place] = values
+        for place, held in enumerate(part.valid):
+            if held is not None and not held.all():
+                if self.valid is None:
+                    self.valid = np.ones(self.values.shape, dtype=np.bool_)
+                self.valid[:, start + place] = held
+
+    def field(self) -> Field:
+        return Field.dense(torch.from_numpy(self.values), None if self.valid is None else torch.from_numpy(self.valid))
+
+
+def _own(one: ColumnEncoder, frame: pl.DataFrame, part: Part, places: NDArray[np.int64]) -> Part:
+    """The part with the values that rows of the training split get, where the encoder has such."""
+    inside = np.flatnonzero(places >= 0)
+    if not isinstance(one, FoldedEncoder) or not len(inside):
+        return part
+    own = one.training_part(frame[inside], places[inside])
+    columns: list[NDArray[Any]] = []
+    for later, now in zip(_listed(part), _listed(own), strict=True):
+        column = later.copy()
+        column[inside] = now
+        columns.append(column)
+    return Part(columns, part.valid, part.notes)
+
+
+def _listed(part: Part) -> list[NDArray[Any]]:
+    return list(part.values.T) if isinstance(part.values, np.ndarray) else list(part.values)

@@ -8,8 +8,8 @@ indicator of its own where training rows had missing ones. A column that is cons
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from cotrain.core.errors import DataError
+from cotrain.core.state import plain
+from cotrain.data.column_settings import ScalingName
+from cotrain.data.columns import Part, rising
 
 CLIP = 1e4
 _KNOTS = 1001
@@ -58,21 +61,25 @@ def as_floats(series: pl.Series, column: str | None = None) -> Floats:
 class NumberEncoder:
     """One column of numbers, scaled: (x - center) / scale, or by `knots` (training quantiles) where there are any."""
 
+    kind: ClassVar[str] = "number"
+    field: ClassVar[str] = "numbers"
+
     name: str
-    scaling: Literal["standard", "robust", "quantile"]
+    scaling: ScalingName
     center: float
     scale: float
     median: float
     indicator: bool
     knots: tuple[float, ...] = ()
+    quantiles: tuple[tuple[float, ...], ...] = ()
 
     @staticmethod
-    def fit(name: str, values: Floats, scaling: Literal["standard", "robust", "quantile"]) -> NumberEncoder:
+    def fit(name: str, values: Floats, scaling: ScalingName) -> NumberEncoder:
         """Fitted on the training rows; the order of the rows does not matter, to the last bit."""
         held = np.sort(values[np.isfinite(values)])
         indicator = len(held) < len(values)
         if not len(held):
-            return NumberEncoder(name, scaling, 0.0, 1.0, 0.0, indicator)
+            return NumberEncoder(name, scaling, 0.0, 1.0, 0.0, indicator)._with_quantiles(held)
         low, median, high = (float(one) for one in np.quantile(held, (0.25, 0.5, 0.75)))
         if scaling == "robust":
             spread = high / 2 - low / 2
@@ -85,7 +92,26 @@ class NumberEncoder:
             knots = tuple(float(one) for one in np.quantile(held, shares))
         if not np.isfinite(scale) or scale <= abs(center) * 1e-13 or scale < 1e-300:
             scale = max(abs(center), 1.0)
-        return NumberEncoder(name, scaling, center, scale, median, indicator, knots)
+        return NumberEncoder(name, scaling, center, scale, median, indicator, knots)._with_quantiles(held)
+
+    def _with_quantiles(self, held: Floats) -> NumberEncoder:
+        scaled = rising(self.scaled(held).astype(np.float32)) if len(held) else (0.0,)
+        return replace(self, quantiles=(scaled, (0.0, 1.0)) if self.indicator else (scaled,))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column read."""
+        return (self.name,)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """None: these are numbers."""
+        return ()
+
+    @property
+    def note(self) -> str:
+        """How the column is encoded, in a few words."""
+        return f"{self.scaling} scaling" + (", missing cells marked" if self.indicator else "")
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -100,6 +126,13 @@ class NumberEncoder:
         if self.indicator:
             out.append(absent.astype(np.float32))
         return out
+
+    def part(self, frame: pl.DataFrame) -> Part:
+        """The features of any rows; a missing cell's number is marked as filler."""
+        values = as_floats(frame[self.name])
+        held = np.isfinite(values)
+        columns = self.encode(values)
+        return Part(columns) if held.all() else Part(columns, [held] + [None] * (len(columns) - 1))
 
     def scaled(self, values: Floats) -> Floats:
         """The scaled values, without clipping beyond `CLIP`."""
@@ -129,13 +162,14 @@ class NumberEncoder:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON from which `from_json` makes an equal encoder, to the last bit."""
-        return {"kind": "number", **asdict(self), "knots": list(self.knots)}
+        return {"kind": self.kind, **plain(asdict(self))}
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> NumberEncoder:
         """The encoder `to_json` wrote."""
         known = {key: one for key, one in value.items() if key != "kind"}
-        return NumberEncoder(**(known | {"knots": tuple(value["knots"])}))
+        quantiles = tuple(tuple(one) for one in value["quantiles"])
+        return NumberEncoder(**(known | {"knots": tuple(value["knots"]), "quantiles": quantiles}))
 
 
 def deviation(values: Floats) -> tuple[float, float]:

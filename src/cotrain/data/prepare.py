@@ -7,16 +7,17 @@ labels and the warnings.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from cotrain.core.errors import DataError
+from cotrain.core.errors import ConfigError, DataError, unknown
 from cotrain.core.fields import Field
 from cotrain.core.randomness import derive
 from cotrain.core.spec import Codec, FieldSpec
@@ -24,14 +25,15 @@ from cotrain.core.state import plain
 from cotrain.data.account import described_columns, label_counts
 from cotrain.data.choose import chosen, target_columns, used_kinds
 from cotrain.data.clean import Step, marks, repeated
-from cotrain.data.encode import FORMAT, TableEncoder
+from cotrain.data.columns import Training
+from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
 from cotrain.data.infer import ENCODED, infer
 from cotrain.data.leaks import leaks
 from cotrain.data.problems import warnings
 from cotrain.data.read import Table, read_given
 from cotrain.data.sample import EncodedData
-from cotrain.data.settings import SplitSettings
-from cotrain.data.split import AT_RANDOM, split_rows
+from cotrain.data.settings import DataSettings, SplitSettings
+from cotrain.data.split import split_rows
 from cotrain.data.store import key_of, load, save
 
 
@@ -64,12 +66,7 @@ def prepare(
     *,
     targets: Mapping[str, Codec],
     inputs: Sequence[str] = ("*",),
-    kinds: Mapping[str, str] | None = None,
-    split: SplitSettings = AT_RANDOM,
-    scaling: Literal["standard", "robust", "quantile"] = "standard",
-    rare: int = 2,
-    drop_duplicates: bool = False,
-    weight: str | None = None,
+    settings: DataSettings = PLAIN,
     seed: int = 0,
     cache: Path | None = None,
     source: str = "main",
@@ -77,17 +74,20 @@ def prepare(
     """A table made ready for training: encoders and codecs are fitted on the training split only, kinds are seen in all rows.
 
     targets: {task: unfitted codec}. inputs: columns, patterns (`*` for every column that is no target), `-name` to take one out.
-    kinds: {column: kind} where the kind found is wrong. rare: labels seen fewer times share a code. weight: a column of row weights.
-    cache: a folder for the encoded rows; tables from memory are not cached. Columns that split or weigh the rows are no inputs.
+    settings: kinds, split, weight and how columns are cleaned and encoded; its path and how to read are those of the table, its
+    cache is not looked at. cache: a folder for the encoded rows; tables from memory are not cached.
+    Columns that split or weigh the rows are no inputs.
     A row is never dropped for a missing target; `drop_duplicates` drops repeated rows from the training split only.
 
     Raises ConfigError for columns that are not there or named twice over, DataError for cells that cannot be what is said.
     """
+    split = settings.split
     if split.method == "files" and not table.parts:
         table = with_files(table, split)
-    ready = chosen(table, targets, inputs, split, weight)
-    settings = (ready.inputs, targets, kinds, split, scaling, rare, drop_duplicates, weight, seed, source)
-    key = key_for(table, *settings) if cache is not None else None
+    check_columns(settings, table.frame.columns)
+    ready = chosen(table, targets, inputs, split, settings.weight)
+    how = replace(settings, path="", cache=None)
+    key = key_for(table, ready.inputs, targets, how, seed, source) if cache is not None else None
     notes: list[str] = []
     if cache is not None and key is not None:
         entry, wrong = load(cache, key)
@@ -97,26 +97,34 @@ def prepare(
         notes += [wrong] if wrong else []
     columns = infer(
         ready.frame,
-        used_kinds(kinds, table.frame.columns, ready),
+        used_kinds(settings.kinds, table.frame.columns, ready),
         columns=(*ready.inputs, *target_columns(ready.targets)),
     )
     taken = [columns[name] for name in ready.inputs]
     parts = split_rows(ready.frame, split, seed=seed, targets=target_columns(ready.targets), parts=table.parts)
     splits = dict(parts.rows)
     rows = marks(ready.frame, [*ready.inputs, *target_columns(ready.targets)])
-    steps = [*table.steps, *ready.steps, *without_repeated(rows, splits, drop_duplicates)]
+    steps = [*table.steps, *ready.steps, *without_repeated(rows, splits, settings.drop_duplicates)]
     train = ready.frame[splits["train"].numpy()]
-    encoder = TableEncoder.fit(
-        train, taken, scaling=scaling, rare=rare, known=table.frame.columns, words=table.reading.words
-    )
     codecs = fitted(targets, train, ready.frame)
-    fields, said = encoder.encode(ready.frame)
     answers: dict[str, Field] = {}
+    told: list[str] = []
     for task, codec in codecs.items():
         part = ready.frame[list(codec.columns)]
         answers[task] = codec.encode(part)
         more = getattr(codec, "notes", None)
-        said += more(part) if callable(more) else []
+        told += more(part) if callable(more) else []
+    labels = {task: answer.select(splits["train"]) for task, answer in answers.items()}
+    encoder = TableEncoder.fit(
+        train,
+        taken,
+        settings,
+        training=Training(labels, derive(seed, "encoders")),
+        known=table.frame.columns,
+        words=table.reading.words,
+    )
+    fields, said = encoder.encode(ready.frame, places=places_of(splits["train"], len(table)))
+    said += told
     data = EncodedData(fields, answers, splits=splits, weight=ready.weight, source=source)
     numbers = {column.name: column.kind == "number" for column in taken if column.kind in ENCODED}
     random = np.random.default_rng(derive(seed, "leaks"))
@@ -125,7 +133,7 @@ def prepare(
     report: dict[str, Any] = {
         "origin": table.origin,
         "rows": len(table),
-        "columns": described_columns(columns, table.frame, ready, encoder, split, weight),
+        "columns": described_columns(columns, table.frame, ready, encoder, split, settings.weight),
         "cleaning": [step.to_json() for step in steps],
         "splits": {name: len(rows) for name, rows in splits.items()},
         "method": split.method + (f" by {split.by}" if split.by else ""),
@@ -139,6 +147,24 @@ def prepare(
         entry, _ = load(cache, key)
         data = entry.data if entry is not None else data
     return Prepared(data, encoder, codecs, report)
+
+
+def check_columns(settings: DataSettings, columns: Sequence[str]) -> None:
+    """Raises ConfigError naming each column that `per_column` speaks of and the table does not have, with the nearest one."""
+    wrong = [name for name in settings.per_column if name not in columns]
+    if wrong:
+        raise ConfigError("\n".join(f"data.per_column.{name}: {unknown('column', name, columns)}" for name in wrong))
+
+
+def places_of(rows: Tensor, total: int) -> NDArray[np.int64]:
+    """[total] where each row stands among `rows`, -1 for one that is not there.
+
+    >>> places_of(torch.tensor([1, 3]), 4).tolist()
+    [-1, 0, -1, 1]
+    """
+    places = np.full(total, -1, dtype=np.int64)
+    places[rows.numpy()] = np.arange(len(rows))
+    return places
 
 
 def with_files(table: Table, split: SplitSettings) -> Table:

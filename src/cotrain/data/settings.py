@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
 from cotrain.core.errors import ConfigError, unknown
+from cotrain.data.column_settings import ColumnSettings, ScalingSettings, check_rare
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "NaT")
 """Words that stand for a missing cell unless they are kept. `none` in small letters is not one: it is a common label."""
 
 METHODS = ("random", "stratified", "group", "time", "column", "files")
-SCALINGS = ("standard", "robust", "quantile")
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ class DataSettings:
     path: a file, a glob or several files. kinds: {column: kind} where the kind found is not the right one.
     drop_duplicates: drop repeated rows from the training split (they are always counted). scaling: of numbers.
     rare: labels seen fewer times than this in the training split share one code; 2 pools what was seen once.
+    per_column: {column: what holds for it instead}.
     weight: a column of non-negative row weights. cache: a folder for encoded data, or None to keep it in memory.
     """
 
@@ -127,18 +128,25 @@ class DataSettings:
     kinds: Mapping[str, str] = field(default_factory=dict)
     split: SplitSettings = SplitSettings()
     drop_duplicates: bool = False
-    scaling: Literal["standard", "robust", "quantile"] = "standard"
+    scaling: ScalingSettings = field(default_factory=ScalingSettings)
     rare: int = 2
+    per_column: Mapping[str, ColumnSettings] = field(default_factory=dict)
     weight: str | None = None
     cache: str | None = ".cotrain-cache"
 
     def __post_init__(self) -> None:
-        if self.scaling not in SCALINGS:
-            raise ConfigError("data.scaling: " + unknown("scaling", str(self.scaling), SCALINGS))
-        if self.rare < 1:
-            raise ConfigError(
-                f"data.rare: a count of at least 1 is expected, got {self.rare}; 1 gives every label its own code"
-            )
+        check_rare("data.rare", self.rare)
+
+    def of(self, column: str) -> ColumnSettings:
+        """What holds for one column: what is said of it, else of all.
+
+        >>> settings = DataSettings(per_column={"pay": ColumnSettings(scaling=ScalingSettings("robust"))})
+        >>> settings.of("pay").scaling.name, settings.of("age").scaling.name, settings.of("pay").rare
+        ('robust', 'standard', 2)
+        """
+        said = self.per_column.get(column, ColumnSettings())
+        general = {part.name: getattr(self, part.name) for part in fields(ColumnSettings)}
+        return replace(said, **{name: one for name, one in general.items() if getattr(said, name) is None})
 
     @property
     def reading(self) -> ReadSettings:

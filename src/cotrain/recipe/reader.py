@@ -122,6 +122,10 @@ class Reader:
 
     def value(self, annotation: Any, tree: Any, keys: Keys) -> Any:
         """A value of the declared type; a dataclass among the types it admits is read as a section."""
+        named = section_by_name(annotation)
+        if named is not None:
+            given = self.mapping(tree, keys, "a mapping with a name for each")
+            return None if given is None else {key: self.value(named, one, (*keys, key)) for key, one in given.items()}
         kinds = _alternatives(annotation)
         sections = [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
         if sections and not any(isinstance(tree, kind) for kind in sections):
@@ -322,6 +326,15 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) is typing.Annotated:
         return _alternatives(get_args(annotation)[0])
     return get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+
+
+def section_by_name(annotation: Any) -> type | None:
+    """The dataclass of an annotation `Mapping[str, a dataclass]`, whose keys are names out of the data; None for any other."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if not (isinstance(origin, type) and issubclass(origin, Mapping) and len(arguments) == 2):
+        return None
+    held = arguments[1]
+    return held if isinstance(held, type) and dataclasses.is_dataclass(held) else None
 
 
 def _positional(cls: type) -> bool:

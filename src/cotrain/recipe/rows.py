@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +55,7 @@ def load_rows(config: Config) -> Rows:
             table,
             targets={task.name: task.codec for task in build_tasks(config)},
             inputs=inputs,
-            kinds=kinds,
-            split=settings.split,
-            scaling=settings.scaling,
-            rare=settings.rare,
-            drop_duplicates=settings.drop_duplicates,
-            weight=settings.weight,
+            settings=dataclasses.replace(settings, kinds=kinds),
             seed=config.seed,
             cache=None if settings.cache is None or config.table is not None else Path(settings.cache),
         )
@@ -90,7 +86,7 @@ def input_columns(config: Config, columns: Sequence[str]) -> tuple[list[str], di
         (("data", "split", "by"), settings.split.by),
         (("data", "weight"), settings.weight),
     ]
-    named += [(("data", "kinds", column), column) for column in settings.kinds]
+    named += [(("data", key, column), column) for key in ("kinds", "per_column") for column in getattr(settings, key)]
     for keys, wanted in named:
         if wanted is not None and wanted not in columns:
             problems.append(config.problem(keys, no_column(wanted, columns)))

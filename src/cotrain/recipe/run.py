@@ -247,7 +247,10 @@ def _documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
         "format": FORMAT,
         "name": config.name,
         **done.model.structure(),
-        "specs": {name: vars(spec) for name, spec in rows.specs.items()},
+        "specs": {
+            name: {key: one for key, one in vars(spec).items() if key != "quantiles"}
+            for name, spec in rows.specs.items()
+        },
         **{key: plainly[key] for key in ("encoder", "sharing", "balance")},
     }
     return {"metrics.json": plain(metrics), "structure.json": plain(structure), "data.json": plain(rows.report)}

@@ -20,7 +20,7 @@ from cotrain.encoders.gallery import ENCODERS
 from cotrain.heads.gallery import HEADS
 from cotrain.recipe.balance_settings import EngineSettings
 from cotrain.recipe.config import LATER
-from cotrain.recipe.reader import public_settings
+from cotrain.recipe.reader import public_settings, section_by_name
 from cotrain.recipe.targets import LATER as TASK_LATER
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.tasks.gallery import TASKS
@@ -110,7 +110,10 @@ def section(cls: type, *, word: str = "name") -> Schema:
 
 
 def _value(annotation: Any) -> Schema:
-    """One setting: its type, a section where it is a dataclass, or a search."""
+    """One setting: its type, a section where it is a dataclass, several by name, or a search."""
+    named = section_by_name(annotation)
+    if named is not None:
+        return _open({"type": "object", "additionalProperties": section(named)})
     kinds = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     sections = [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
     if sections:

@@ -1,0 +1,46 @@
+"""What a user may say about how columns are cleaned and encoded: for all of them, and for single ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cotrain.core.errors import ConfigError, unknown
+
+ScalingName = Literal["standard", "robust", "quantile"]
+
+
+@dataclass(frozen=True)
+class ScalingSettings:
+    """How numbers are scaled, by what the training rows say.
+
+    name: `standard`, (x - mean) / standard deviation; `robust`, (x - median) / (q75 - q25); `quantile`, the normal deviate of the
+    share of training values below x.
+    """
+
+    name: ScalingName = "standard"
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(ScalingName):
+            raise ConfigError("data.scaling: " + unknown("scaling", str(self.name), get_args(ScalingName)))
+
+
+@dataclass(frozen=True)
+class ColumnSettings:
+    """What holds for one column in place of what `data` says of all; None leaves that as it is.
+
+    scaling: of numbers. rare: labels of a category seen fewer times than this in training share one code.
+    """
+
+    scaling: ScalingSettings | None = None
+    rare: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rare is not None:
+            check_rare("data.per_column.rare", self.rare)
+
+
+def check_rare(key: str, count: int) -> None:
+    """Raises ConfigError for a count below 1."""
+    if count < 1:
+        raise ConfigError(f"{key}: a count of at least 1 is expected, got {count}; 1 gives every label its own code")

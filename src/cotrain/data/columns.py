@@ -1,0 +1,109 @@
+"""The contract of a column's encoder: fitted on training rows, kept as JSON, each row of a table the same numbers ever after.
+
+An encoder fills columns of one field. `FIELDS` says what a field is to a network; encoders of the same field stand side by side in
+it, in the table's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from cotrain.core.fields import Field
+
+FIELDS: dict[str, tuple[str, type[np.generic]]] = {
+    "numbers": ("number", np.float32),
+    "categories": ("category", np.int64),
+    "words": ("bag", np.float32),
+}
+"""{field: (kind of its FieldSpec, type of its cells)}."""
+
+QUANTILES = 65
+"""So many quantiles of a column are kept at most: 64 intervals of equal share."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one encoder answers for B rows.
+
+    values: one [B] array for every feature, or one [B, C] array of them all; finite everywhere. valid: one [B] bool array for every
+    feature, False where a filler stands for a missing cell, or None where the feature has none; empty: none has any.
+    notes: what was met that training never showed, one sentence each.
+    """
+
+    values: Sequence[NDArray[Any]] | NDArray[Any]
+    valid: Sequence[NDArray[np.bool_] | None] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Training:
+    """What an encoder may be fitted with beside its own cells: `targets` {task: Field} of the same rows, and a seed."""
+
+    targets: Mapping[str, Field] = field(default_factory=dict)
+    seed: int = 0
+
+
+class ColumnEncoder(Protocol):
+    """An encoder of one or several columns: a frozen value, equal to what `from_json(to_json())` gives.
+
+    kind: its word in JSON and in the table of encoders. columns: what it reads. field: where its features go (`FIELDS`).
+    features: their names. cardinalities: one a feature in a field of categories, else empty. quantiles: one rising tuple a feature in
+    a field of numbers (`rising`), else empty. note: how the columns are encoded, in a few words.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    @property
+    def field(self) -> str: ...
+
+    @property
+    def features(self) -> tuple[str, ...]: ...
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]: ...
+
+    @property
+    def quantiles(self) -> tuple[tuple[float, ...], ...]: ...
+
+    @property
+    def note(self) -> str: ...
+
+    def part(self, frame: pl.DataFrame) -> Part:
+        """Any rows, each by itself. Raises DataError, naming the column and the first row, for cells of another kind."""
+        ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> ColumnEncoder: ...
+
+
+@runtime_checkable
+class FoldedEncoder(Protocol):
+    """A ColumnEncoder that gives rows it was fitted on other values than later ones: each from folds the row is not in."""
+
+    def training_part(self, frame: pl.DataFrame, places: NDArray[np.int64]) -> Part:
+        """Rows of the training split; places [B]: where each stood in the frame the encoder was fitted on (0 is its first row)."""
+        ...
+
+
+def rising(values: NDArray[Any], most: int = QUANTILES) -> tuple[float, ...]:
+    """Quantiles at equal shares, from the smallest to the largest, each a value that occurs; equal ones once.
+
+    >>> rising(np.array([3.0, 1.0, 1.0, 2.0])), rising(np.arange(101), most=3)
+    ((1.0, 2.0, 3.0), (0.0, 50.0, 100.0))
+    """
+    if not len(values):
+        return ()
+    ordered = np.sort(values)
+    places = np.linspace(0, len(ordered) - 1, min(most, len(ordered))).round().astype(np.int64)
+    return tuple(float(one) for one in np.unique(ordered[places]))
