@@ -101,6 +101,16 @@ def matching(columns: Sequence[str], wanted: Sequence[str], taken: Mapping[str, 
 
 def row_weights(series: pl.Series) -> Tensor:
     """[N] float32 weights. Raises DataError naming the first row whose weight is missing, negative or no number."""
+    weights = some_weights(series)
+    if len(weights) and not bool(weights.any()):
+        raise DataError(
+            f"data.weight: column '{series.name}' is 0 in every row, so no row would count; is it the right column?"
+        )
+    return weights
+
+
+def some_weights(series: pl.Series) -> Tensor:
+    """The same of some rows only, which may all have weight 0."""
     weights = as_floats(series)
     for wrong, what in ((~np.isfinite(weights), "missing or infinite"), (weights < 0, "negative")):
         if wrong.any():
@@ -109,10 +119,6 @@ def row_weights(series: pl.Series) -> Tensor:
                 f"data.weight: column '{series.name}', row {row + 1}: a finite weight of 0 or more is expected, got "
                 f"{series[row]} ({what}, {int(wrong.sum())} such rows); correct it, or leave data.weight out"
             )
-    if len(weights) and not weights.any():
-        raise DataError(
-            f"data.weight: column '{series.name}' is 0 in every row, so no row would count; is it the right column?"
-        )
     return torch.from_numpy(weights.astype(np.float32))
 
 

@@ -18,7 +18,7 @@ import polars as pl
 
 from cotrain.core.errors import DataError
 from cotrain.data.settings import ReadSettings
-from cotrain.data.sniff import encoding_of, layout_of, named
+from cotrain.data.sniff import Layout, encoding_of, layout_of, named
 
 _SAMPLE = 1 << 16
 
@@ -32,13 +32,20 @@ def read_delimited(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, li
         raise DataError(
             f"'{path}' is no text table: it holds zero bytes. Give `format` (parquet, arrow, npz) if it is another kind of table"
         )
+    sample = data[:_SAMPLE].decode("utf-8", errors="ignore")
+    layout, names, said = names_of(path, sample, settings, whole=len(data) <= _SAMPLE)
+    notes += said
+    if layout.separator == " ":
+        data = single_blanks(data)
+    return parsed(path, data, layout.separator, names, layout.header is not None, notes), notes, layout.separator
+
+
+def names_of(path: Path, sample: str, settings: ReadSettings, *, whole: bool) -> tuple[Layout, list[str], list[str]]:
+    """(layout, a name for every column, notes) from the beginning of a file. `whole`: the sample is all of it."""
     names = column_names(settings.columns)
     header = settings.header if names is None or settings.header is not None else False
-    sample = data[:_SAMPLE].decode("utf-8", errors="ignore")
-    layout = layout_of(sample, settings.separator, header, whole=len(data) <= _SAMPLE)
-    notes += layout.notes
-    if layout.separator == " ":
-        data = re.sub(rb"[ \t]+", b" ", re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", data))
+    layout = layout_of(sample, settings.separator, header, whole)
+    notes = list(layout.notes)
     if names is not None:
         width = layout.fields
         if len(names) != width:
@@ -51,7 +58,12 @@ def read_delimited(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, li
         notes += said
     else:
         names = [f"column_{place}" for place in range(1, layout.fields + 1)]
-    return parsed(path, data, layout.separator, names, layout.header is not None, notes), notes, layout.separator
+    return layout, names, notes
+
+
+def single_blanks(data: bytes) -> bytes:
+    """Lines whose fields stand apart by one blank each."""
+    return re.sub(rb"[ \t]+", b" ", re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", data))
 
 
 def text_bytes(path: Path, encoding: str | None) -> tuple[bytes, list[str]]:

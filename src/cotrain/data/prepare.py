@@ -26,6 +26,7 @@ from cotrain.data.account import described_columns, label_counts
 from cotrain.data.choose import chosen, target_columns, used_kinds
 from cotrain.data.clean import Step, marks, repeated
 from cotrain.data.columns import Training
+from cotrain.data.drawn import RowData
 from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
 from cotrain.data.infer import ENCODED, infer
 from cotrain.data.leaks import leaks
@@ -45,7 +46,7 @@ class Prepared:
     part of a run folder. specs: what a network may know of the inputs.
     """
 
-    data: EncodedData
+    data: RowData
     encoder: TableEncoder
     codecs: dict[str, Codec]
     report: dict[str, Any]

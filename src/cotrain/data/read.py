@@ -153,20 +153,26 @@ def from_files(paths: Sequence[Path], settings: ReadSettings) -> Table:
     return Table(frame, origin, [*notes, *said], steps, tuple(files), settings)
 
 
-def read_file(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[str], bool]:
-    """(frame, notes, whether it is a text table whose separator is no comma) of one file, by `settings.format`, else by its first bytes, else by its ending."""
-    if not path.is_file():
-        raise DataError(f"no file '{path}'")
-    form = settings.format
-    if form is None:
-        with path.open("rb") as file:
-            start = file.read(8)
-        ending = next((one for one in reversed(path.suffixes) if one != ".gz"), ".csv").lower()
-        form = next((known for mark, known in _MAGIC.items() if start.startswith(mark)), FORMATS.get(ending, "csv"))
-    if settings.format is None and path.suffix.lower() in _SHEETS:
+def format_of(path: Path, settings: ReadSettings) -> Format:
+    """The kind of a file: `settings.format`, else by its first bytes, else by its ending. Raises DataError for a spreadsheet."""
+    if settings.format is not None:
+        return settings.format
+    with path.open("rb") as file:
+        start = file.read(8)
+    ending = next((one for one in reversed(path.suffixes) if one != ".gz"), ".csv").lower()
+    form = next((known for mark, known in _MAGIC.items() if start.startswith(mark)), FORMATS.get(ending, "csv"))
+    if path.suffix.lower() in _SHEETS:
         raise DataError(
             f"'{path}' is a spreadsheet, which is not read; save it as csv, one header line and one row a line"
         )
+    return form
+
+
+def read_file(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[str], bool]:
+    """(frame, notes, whether it is a text table whose separator is no comma) of one file."""
+    if not path.is_file():
+        raise DataError(f"no file '{path}'")
+    form = format_of(path, settings)
     if form == "csv":
         frame, notes, separator = read_delimited(path, settings)
         return frame, notes, separator != ","
@@ -240,14 +246,19 @@ def together(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
 
 def tidied(frame: pl.DataFrame, settings: ReadSettings, comma_free: bool) -> tuple[pl.DataFrame, list[Step], list[str]]:
     """(frame, steps, notes): words tidied, numbers typed. Raises DataError for a name that Polars takes for a pattern."""
+    refuse_patterns(frame)
+    frame, steps = tidy(frame, settings.words)
+    frame, notes = typed(frame, settings.decimal, comma_free)
+    return frame, steps, notes
+
+
+def refuse_patterns(frame: pl.DataFrame) -> None:
+    """Raises DataError for a column's name that Polars takes for a pattern."""
     patterns = [name for name in frame.columns if name.startswith("^") and name.endswith("$")]
     if patterns:
         raise DataError(
             f"column names that begin with '^' and end with '$' are patterns to Polars: {patterns}; rename them"
         )
-    frame, steps = tidy(frame, settings.words)
-    frame, notes = typed(frame, settings.decimal, comma_free)
-    return frame, steps, notes
 
 
 def added(steps: Sequence[Step]) -> list[Step]:

@@ -5,7 +5,7 @@ Rows N of the table, B of the batch. A batch costs one `index_select` per tensor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from cotrain.core.errors import ConfigError, DataError, unknown
 from cotrain.core.fields import Batch, Field
 from cotrain.core.randomness import generator
+from cotrain.data.drawn import RowData
 
 
 class EncodedData:
@@ -52,10 +53,54 @@ class EncodedData:
         except KeyError:
             raise DataError(unknown("split", split, list(self.splits))) from None
 
+    @property
+    def streamed(self) -> bool:
+        """Never: all rows are at hand at once."""
+        return False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """{split: rows}."""
+        return {split: len(rows) for split, rows in self.splits.items()}
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks with targets here."""
+        return tuple(self.targets)
+
+    def count(self, split: str) -> int:
+        """Rows of a split. Raises DataError naming the splits there are."""
+        return len(self.rows(split))
+
     def steps(self, split: str, size: int, *, drop_last: bool = False) -> int:
         """How many batches of `size` an epoch over a split has."""
-        count = len(self.rows(split))
+        count = self.count(split)
         return count // size if drop_last else -(-count // size)
+
+    def first(self, split: str, rows: int) -> Batch:
+        """The first rows of a split, at most so many."""
+        return self.batch(self.rows(split)[:rows])
+
+    def sample(self, split: str) -> Batch:
+        """Every row of a split: nothing need stand for another."""
+        return self.whole(split)
+
+    def whole(self, split: str) -> Batch:
+        """Every row of a split as one batch."""
+        return self.batch(self.rows(split))
+
+    def watched(self, split: str) -> EncodedData:
+        """The same rows: all of a split choose when to stop."""
+        return self
+
+    def for_tasks(self, names: Collection[str]) -> EncodedData:
+        """The same rows with the targets of these tasks only; rows with a label for none of them leave the splits."""
+        if set(names) == set(self.targets):
+            return self
+        targets = {name: self.targets[name] for name in names}
+        present = torch.stack([field.present for field in targets.values()]).any(0)
+        splits = {split: rows[present[rows]] for split, rows in self.splits.items()}
+        return EncodedData(self.inputs, targets, splits=splits, weight=self.weight, source=self.source)
 
     def batch(self, rows: Tensor) -> Batch:
         """The given rows ([B] int64), in that order."""
@@ -124,7 +169,7 @@ class _Taker:
 
 
 def several(
-    sources: Sequence[EncodedData],
+    sources: Sequence[RowData],
     split: str,
     sizes: int | Sequence[int],
     *,
@@ -156,9 +201,7 @@ def several(
         yield [next(stream) for stream in streams]
 
 
-def _endless(
-    source: EncodedData, split: str, size: int, *, seed: int | None, epoch: int, shuffle: bool
-) -> Iterator[Batch]:
+def _endless(source: RowData, split: str, size: int, *, seed: int | None, epoch: int, shuffle: bool) -> Iterator[Batch]:
     """Epoch after epoch of one source; the rounds of one epoch are numbered so that no two epochs share an order."""
     if not source.steps(split, size):
         raise DataError(f"source '{source.source}' has no rows in its {split} split, so it cannot be drawn from")

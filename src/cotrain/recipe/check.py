@@ -57,7 +57,7 @@ def _culprit(config: Config, message: str) -> Keys:
 
 
 def _plan(config: Config, rows: Rows) -> dict[str, Any]:
-    example = rows.data.batch(rows.data.rows("train")[:64])
+    example = rows.data.first("train", 64)
     model = build_model(config, list(rows.tasks)).build({rows.data.source: rows.specs}, example.inputs)
     build_engine(model, config.balance, config.seed)
     structure, costs = model.structure(), cost(model, example)

@@ -22,7 +22,7 @@ from cotrain.core.state import plain, write_json
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.config import Config, load_config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
-from cotrain.recipe.network import for_tasks, train_network, whole
+from cotrain.recipe.network import train_network, whole
 from cotrain.recipe.parts import Part, Parts
 from cotrain.recipe.reader import Choice
 from cotrain.recipe.rows import Rows, load_rows
@@ -49,9 +49,9 @@ def compare(
     """
     say = progress or (lambda text: None)
     rows = load_rows(config)
-    if "test" not in rows.data.splits:
+    if "test" not in rows.data.counts:
         raise DataError(
-            f"a comparison is made on test rows, but there are none (splits: {', '.join(rows.data.splits)}); "
+            f"a comparison is made on test rows, but there are none (splits: {', '.join(rows.data.counts)}); "
             "give data.split a share or rows for test"
         )
     name = f"{config.name}-compare"
@@ -143,10 +143,12 @@ def _single(config: Config, rows: Rows, seed: int) -> Part:
 
 
 def _boosting(rows: Rows, seed: int) -> Part | str:
+    if rows.data.streamed:
+        return "boosted trees need all rows in memory, and these are read piece by piece (data.stream)"
     found: dict[str, Gathered] = {}
     began = time.monotonic()
     for task in rows.tasks:
-        data = for_tasks(rows.data, [task])
+        data = rows.data.for_tasks([task.name])
         train, valid, test = (whole(data, split) for split in ("train", "valid", "test"))
         if train is None or test is None:
             continue
@@ -161,9 +163,9 @@ def _boosting(rows: Rows, seed: int) -> Part | str:
 def gather_test(model: Any, rows: Rows) -> dict[str, Gathered]:
     """{task: outputs on its labelled test rows}, so that every variant is scored on the same rows."""
     found: dict[str, Gathered] = {}
-    for name, task in model.tasks.items():
-        data = for_tasks(rows.data, [task])
-        if len(data.rows("test")):
+    for name in model.tasks:
+        data = rows.data.for_tasks([name])
+        if data.counts.get("test"):
             found |= {name: gather(model, lambda epoch, data=data: data.batches("test", 4096))[name]}  # type: ignore[misc]
     return found
 
@@ -210,7 +212,7 @@ def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> d
     seeds = list(config.compare.seeds)
     names = [name for name in names if parts.complete(name, seeds)]
     judged = {name: Judged(tasks, [parts.get(name, seed) for seed in seeds]) for name in names}
-    base = constants(tasks, [[batch]]) if (batch := whole(rows.data, "train")) is not None else Baseline()
+    base = constants(tasks, [[rows.data.sample("train")]]) if rows.data.counts.get("train") else Baseline()
     fixed = _constant_scores(base, tasks, judged)
     gains = _gains(judged, tasks, rows) if SINGLE in judged else {}
     joint = _joint_name(config)
@@ -313,8 +315,9 @@ def _groups(rows: Rows, task: str) -> NDArray[np.int64] | None:
     """The group of each of a task's labelled test rows, where the split keeps groups together."""
     if rows.groups is None:
         return None
-    test = rows.data.rows("test")
-    return np.asarray(rows.groups[test[rows.data.targets[task].present[test]].numpy()])
+    test = rows.data.for_tasks([task]).whole("test")
+    labelled = test.select(test.targets[task].present).row
+    return None if labelled is None else np.asarray(rows.groups[labelled.numpy()])
 
 
 def _constant_scores(base: Baseline, tasks: Mapping[str, Task], judged: Mapping[str, Judged]) -> dict[str, float]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
 
 from cotrain.core.fields import Batch
 from cotrain.core.randomness import seed_layers, untouched
 from cotrain.core.spec import InputSpec, Task
-from cotrain.data.sample import EncodedData
+from cotrain.data.drawn import RowData
 from cotrain.model.compose import Model
 from cotrain.recipe.build import build_engine, build_model
 from cotrain.recipe.config import Config
+from cotrain.training.baseline import Baseline, constants
 from cotrain.training.cost import cost
 from cotrain.training.evaluate import Gathered, gather
 from cotrain.training.feed import Batches
@@ -37,7 +36,7 @@ class Trained:
 
 def train_network(
     config: Config,
-    data: EncodedData,
+    data: RowData,
     specs: InputSpec,
     tasks: Sequence[Task],
     *,
@@ -50,10 +49,10 @@ def train_network(
 
     The order of rows, the initial values and dropout depend on `seed` alone.
     """
-    data = for_tasks(data, tasks)
+    data = data.for_tasks([task.name for task in tasks])
     with untouched():
         seed_layers(seed)
-        example = data.batch(data.rows("train")[:2])
+        example = data.first("train", 2)
         model = build_model(config, list(tasks)).build({data.source: specs}, example.inputs)
     trainer = Trainer(
         model,
@@ -64,8 +63,11 @@ def train_network(
         watcher=watcher,
     )
     train = steps_of(data, "train", config.train.batch_size, seed)
-    history = trainer.fit(train, scoring(data, "valid"), resume=resume)
-    example = data.batch(data.rows("train")[:SCORING_BATCH])
+    valid = scoring(data.watched("valid"), "valid") if data.counts.get("valid") else None
+    history = trainer.fit(
+        train, valid, resume=resume, baseline=known_constants(model.tasks, data, config.train.batch_size)
+    )
+    example = data.first("train", SCORING_BATCH)
     return Trained(model, history, cost(model, example) | _cost_of(history))
 
 
@@ -77,37 +79,31 @@ def _cost_of(history: History) -> dict[str, float | None]:
     }
 
 
-def steps_of(data: EncodedData, split: str, size: int, seed: int) -> Batches:
+def known_constants(tasks: Mapping[str, Task], data: RowData, size: int) -> Baseline | None:
+    """The best constants on the rows that stand for the training rows of a stream; None in memory, where all rows are gone through."""
+    if not data.streamed:
+        return None
+    return replace(constants(tasks, [[data.sample("train")]]), steps=data.steps("train", size))
+
+
+def steps_of(data: RowData, split: str, size: int, seed: int) -> Batches:
     """The shuffled batches of every epoch, as a function of the epoch."""
     return lambda epoch: data.batches(split, size, seed=seed, epoch=epoch, shuffle=True)
 
 
-def scoring(data: EncodedData, split: str) -> Batches | None:
+def scoring(data: RowData, split: str) -> Batches | None:
     """The batches of a split in order, or None if it is empty."""
-    if split not in data.splits or not len(data.rows(split)):
+    if not data.counts.get(split):
         return None
     return lambda epoch: data.batches(split, SCORING_BATCH)
 
 
-def for_tasks(data: EncodedData, tasks: Sequence[Task]) -> EncodedData:
-    """The same rows with the targets of these tasks only; rows with a label for none of them leave the splits."""
-    names = [task.name for task in tasks]
-    if set(names) == set(data.targets):
-        return data
-    targets = {name: data.targets[name] for name in names}
-    present = torch.stack([field.present for field in targets.values()]).any(0)
-    splits = {split: rows[present[rows]] for split, rows in data.splits.items()}
-    return EncodedData(data.inputs, targets, splits=splits, weight=data.weight, source=data.source)
-
-
-def gathered(model: Model, data: EncodedData, split: str) -> dict[str, Gathered]:
+def gathered(model: Model, data: RowData, split: str) -> dict[str, Gathered]:
     """{task: its outputs and targets on a split}; empty if the split is."""
     batches = scoring(data, split)
     return {} if batches is None else gather(model, batches)
 
 
-def whole(data: EncodedData, split: str) -> Batch | None:
+def whole(data: RowData, split: str) -> Batch | None:
     """A split as one batch, or None if it is empty."""
-    if split not in data.splits or not len(data.rows(split)):
-        return None
-    return data.batch(data.rows(split))
+    return data.whole(split) if data.counts.get(split) else None

@@ -39,9 +39,8 @@ class Parts:
     @staticmethod
     def _test(rows: Rows, task: str) -> tuple[Field, torch.Tensor | None]:
         """A task's labelled test rows: target and weight."""
-        index = rows.data.rows("test")
-        index = index[rows.data.targets[task].present[index]]
-        batch = rows.data.batch(index)
+        batch = rows.data.for_tasks([task]).whole("test")
+        batch = batch.select(batch.targets[task].present)
         return batch.targets[task], batch.weight
 
     def has(self, name: str, seed: int) -> bool:

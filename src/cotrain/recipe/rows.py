@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.spec import FieldSpec, Task
+from cotrain.data.drawn import RowData
 from cotrain.data.encode import TableEncoder
 from cotrain.data.prepare import prepare
 from cotrain.data.read import Table, read_table
-from cotrain.data.sample import EncodedData
 from cotrain.data.split import group_codes
 from cotrain.recipe.build import build_task, build_tasks
 from cotrain.recipe.config import Config
@@ -31,7 +31,7 @@ class Rows:
     groups: [N] the group of every row where the split keeps groups together, else None.
     """
 
-    data: EncodedData
+    data: RowData
     encoder: TableEncoder
     tasks: list[Task]
     report: dict[str, Any]

@@ -90,7 +90,7 @@ class Run:
                     "put the old ones back, or use predict for new rows"
                 )
         data = self._rows.data
-        return scores(self.model.tasks, gathered(self.model, data, split)) if len(data.rows(split)) else {}
+        return scores(self.model.tasks, gathered(self.model, data, split)) if data.count(split) else {}
 
     def predict(self, rows: Any, *, thresholds: Mapping[str, float] | None = None) -> pl.DataFrame:
         """One row of answers for every row given (a frame, a path, arrays), in the same order.
@@ -226,7 +226,7 @@ def _documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
     tasks = done.model.tasks
     found = {split: gathered(done.model, rows.data, split) for split in SPLITS}
     reached = {split: scores(tasks, one) for split, one in found.items()}
-    base = constants(tasks, [[rows.data.batch(rows.data.rows("train"))]])
+    base = constants(tasks, [[rows.data.sample("train")]])
     plainly = config.as_dict()
     metrics = {
         "format": FORMAT,

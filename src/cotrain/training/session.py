@@ -82,7 +82,7 @@ class Session:
         if kept is not None:
             self.baseline = Baseline.from_state(kept[0]["baseline"])
         else:
-            self.baseline = place.first(self._measured()) if baseline is None else baseline
+            self.baseline = place.first(self._measured(baseline))
             if settings.loss_scale == "constant":
                 model.set_scales(self.baseline.scales())
         place.take(model)
@@ -115,9 +115,11 @@ class Session:
 
     # -------------------------------------------------------------------------------------------------------- what is known before
 
-    def _measured(self) -> Baseline:
-        """The best constants over one pass through the training rows; the first steps stand for them where there is but one pass."""
-        if self.feed.repeatable:
+    def _measured(self, given: Baseline | None) -> Baseline:
+        """The best constants: those given, or over one pass through the training rows; the first steps stand for them where there is but one."""
+        if given is not None:
+            found = given
+        elif self.feed.repeatable:
             found = constants(self.model.tasks, self.feed.epoch(0))
         else:
             found = constants(self.model.tasks, self.feed.peek(FIRST_STEPS))
