@@ -24,7 +24,7 @@ from torch import Tensor
 from cotrain.core.errors import DataError, UnsupportedError
 from cotrain.core.fields import Batch, Field
 from cotrain.core.state import write_json
-from cotrain.data.hashed import of_numbers
+from cotrain.data.bits import of_numbers
 from cotrain.data.shard_files import Section, Shard, checksum, damaged, offsets
 from cotrain.data.shards import SHARD_ROWS, ShardedData
 from cotrain.data.store import discard
