@@ -25,8 +25,8 @@ from cotrain.recipe.reader import public_settings, section_by_name
 from cotrain.recipe.values import as_plain, describe
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.tasks.gallery import TASKS
-from cotrain.training.optimizer_settings import OptimizerSettings, ScheduleSettings
-from cotrain.training.settings import CheckpointSettings, EarlyStopping, TrainSettings
+from cotrain.training.optimizer_settings import GroupSettings, OptimizerSettings, ScheduleSettings
+from cotrain.training.settings import AveragingSettings, CheckpointSettings, EarlyStopping, TrainSettings
 
 PAGE = Path(__file__).with_name("reference.md")
 
@@ -39,7 +39,9 @@ SECTIONS: tuple[tuple[str, type], ...] = (
     ("balance.engine", EngineSettings),
     ("train", TrainSettings),
     ("train.optimizer", OptimizerSettings),
+    ("train.optimizer.groups", GroupSettings),
     ("train.schedule", ScheduleSettings),
+    ("train.averaging", AveragingSettings),
     ("train.early_stopping", EarlyStopping),
     ("train.checkpoint", CheckpointSettings),
     ("compare", CompareSettings),
@@ -97,7 +99,10 @@ def fields(cls: type) -> Iterator[tuple[str, str, str]]:
         if one.default_factory is not dataclasses.MISSING:
             default = one.default_factory()
         required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-        yield one.name, "a mapping" if nested else describe(hint), "required" if required else shown(default)
+        kind = "a mapping" if nested else describe(hint)
+        if nested and getattr(hint, "__origin__", None) is tuple:
+            kind = "a list of mappings"
+        yield one.name, kind, "required" if required else shown(default)
 
 
 def settings(cls: type) -> Iterator[tuple[str, str, str]]:

@@ -26,7 +26,7 @@ from cotrain.training.settings import CheckpointSettings, EarlyStopping, TrainSe
             {"optimizer": {"name": "adamw", "momentum": 0.95}},
             "optimizer.momentum is read by sgd only, got 0.95 for 'adamw'",
         ),
-        ({"optimizer": {"name": "sgd", "eps": 1e-6}}, "optimizer.eps is read by adamw only"),
+        ({"optimizer": {"name": "sgd", "eps": 1e-6}}, "optimizer.eps is read by adamw and schedule_free_adamw only"),
         ({"schedule": {"name": "cosine", "factor": 0.1}}, "schedule.factor is read by plateau only"),
         ({"schedule": {"name": "constant", "floor": 0.1}}, "schedule.floor is read by cosine and one_cycle only"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
@@ -41,6 +41,32 @@ from cotrain.training.settings import CheckpointSettings, EarlyStopping, TrainSe
         ({"clip": 0}, "clip must be above 0"),
         ({"clip": float("nan")}, "clip must be above 0"),
         ({"keep": "first"}, "unknown keep 'first'"),
+        ({"averaging": "emma"}, "unknown averaging 'emma'; did you mean 'ema'"),
+        ({"averaging": {"decey": 0.9}}, r"unknown key under train\.averaging 'decey'; did you mean 'decay'"),
+        ({"averaging": {"decay": 1.0}}, r"averaging\.decay must be above 0 and at most 1, got 1"),
+        ({"averaging": {"start": 1.0}}, r"averaging\.start must be at least 0 and at most 0\.999"),
+        ({"averaging": {"name": "swa", "decay": 0.9}}, r"averaging\.decay is read by ema only, got 0\.9 for 'swa'"),
+        ({"averaging": {"name": "ema", "lr": 0.1}}, r"averaging\.lr is read by swa only"),
+        ({"optimizer": "schedule_free_adamw"}, "schedule must be constant .* got cosine; write `schedule: constant`"),
+        (
+            {"optimizer": "schedule_free_adamw", "schedule": {"name": "constant", "warmup": 0.1}},
+            r"got warmup 0\.1; write `schedule: constant`, and optimizer\.warmup_steps",
+        ),
+        (
+            {"optimizer": "schedule_free_adamw", "schedule": "constant", "averaging": "ema"},
+            "averaging must be null beside optimizer schedule_free_adamw, .* got ema",
+        ),
+        ({"optimizer": {"warmup_steps": 5}}, r"optimizer\.warmup_steps is read by schedule_free_adamw only"),
+        (
+            {"optimizer": {"name": "schedule_free_adamw", "betas": [0.0, 0.9]}, "schedule": "constant"},
+            r"optimizer\.betas of schedule_free_adamw must begin above 0",
+        ),
+        ({"optimizer": {"groups": [{"parameters": "heads.*"}]}}, r"optimizer\.groups.* 'heads\.\*' changes nothing"),
+        ({"optimizer": {"groups": [{"parameters": "a", "lr": 1, "lr_factor": 2}]}}, "got both for 'a'; keep one"),
+        (
+            {"optimizer": {"groups": [{"parameter": "a"}]}},
+            r"unknown key under train\.optimizer\.groups\[0\] 'parameter'; did you mean 'parameters'",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(given: dict[str, Any], message: str) -> None:

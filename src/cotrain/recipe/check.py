@@ -13,6 +13,7 @@ from cotrain.recipe.config import Config
 from cotrain.recipe.problems import ConfigProblems, Keys, Problem
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.training.cost import cost
+from cotrain.training.optimise import NamedOptimizer
 from cotrain.training.place import device_of
 
 
@@ -47,7 +48,7 @@ def check(config: Config) -> Check:
 def _culprit(config: Config, message: str) -> Keys:
     """The key of the config that a message of a network's part speaks of: `mmoe.split is 5 ...` is sharing.split."""
     if message.startswith("train."):
-        return ("train", message.split(" ")[0].removeprefix("train."))
+        return tuple(message.split(" ")[0].rstrip(":").split("."))
     chosen = {"encoder": config.encoder.name, "sharing": config.sharing.name, "balance": config.balance.name}
     for key, name in chosen.items():
         if message.startswith(f"{name}."):
@@ -60,6 +61,7 @@ def _plan(config: Config, rows: Rows) -> dict[str, Any]:
     example = rows.data.first("train", 64)
     model = build_model(config, list(rows.tasks)).build({rows.data.source: rows.specs}, example.inputs)
     build_engine(model, config.balance, config.seed)
+    NamedOptimizer(model, config.train.optimizer)  # says which patterns of its groups match nothing
     structure, costs = model.structure(), cost(model, example)
     report = rows.report
     train = report["splits"].get("train", 0)

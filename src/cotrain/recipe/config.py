@@ -45,6 +45,7 @@ LATER = ("sources", "augment", "tune", "affinity", "compress", "export")
 
 _SYNONYMS = {
     "learning_rate": "train.optimizer.lr",
+    "lr": "train.optimizer.lr",
     "lrate": "train.optimizer.lr",
     "target": "tasks",
     "targets": "tasks",

@@ -140,6 +140,9 @@ class Reader:
                     )
                     return None
                 return self.section(sections[0], tree, keys)
+        listed = _listed(kinds)
+        if listed is not None and isinstance(tree, list | tuple):
+            return tuple(self.section(listed, one, (*keys, place)) for place, one in enumerate(tree))
         value, findings = judged(annotation, tree)
         for inner, message in findings:
             self.found((*keys, *inner), message)
@@ -335,6 +338,15 @@ def section_by_name(annotation: Any) -> type | None:
         return None
     held = arguments[1]
     return held if isinstance(held, type) and dataclasses.is_dataclass(held) else None
+
+
+def _listed(kinds: tuple[Any, ...]) -> type | None:
+    """The dataclass that a list of sections is made of, or None."""
+    for kind in kinds:
+        first = get_args(kind)[:1]
+        if get_origin(kind) is tuple and isinstance(first[0], type) and dataclasses.is_dataclass(first[0]):
+            return first[0]
+    return None
 
 
 def _positional(cls: type) -> bool:

@@ -119,6 +119,11 @@ def _value(annotation: Any) -> Schema:
     if sections:
         null: list[Schema] = [{"type": "null"}] if type(None) in kinds else []
         return {"anyOf": [*map(section, sections), *null, {"$ref": "#/$defs/search"}]}
+    listed = [
+        one for kind in kinds for one in get_args(kind) if isinstance(one, type) and dataclasses.is_dataclass(one)
+    ]
+    if listed:
+        return _open({"type": "array", "items": section(listed[0])})
     try:
         schema = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).json_schema()
     except (PydanticUserError, TypeError):

@@ -122,8 +122,10 @@ def run_epochs(session: Session, watcher: Watcher, interruption: Interruption) -
         for window in windows(session, epoch):
             if not settled:
                 settled = settle_threads(session, window[0])
-            session.schedule.set(at.total)
-            session.step(window, session.tally)
+            session.look_ahead()
+            session.schedule.set(at.total, at.progress)
+            if session.step(window, session.tally):
+                session.averaging.stepped(at.progress)
             at.step, at.total = at.step + 1, at.total + 1
             watcher.stepped(epoch + 1, at.step, session.tally.losses)
             if interruption.asked:
@@ -169,7 +171,10 @@ def end_epoch(session: Session) -> dict[str, Any]:
         )
     at.epoch, at.step = at.epoch + 1, 0
     usage = session.model.usage() if session.kept_usage is None else session.kept_usage
-    found = validate(session)
+    session.look_ahead()
+    session.averaging.epoch_ended(at.progress)
+    with session.judged():
+        found = validate(session)
     session.count_time()
     record: dict[str, Any] = {
         "epoch": at.epoch,
@@ -224,6 +229,10 @@ def finish(session: Session) -> None:
         history.notes.append(session.step.diagnosis.note)
     history.peak_memory_mib = session.peak.mib()
     session.save()
-    if session.settings.keep == "best" and best is not None:
-        session.model.load_state_dict(best)
+    kept = best if session.settings.keep == "best" else None
+    if kept is None and session.averaging.averages():
+        with session.judged():
+            kept = copied(session.model.state_dict())
+    if kept is not None:
+        session.model.load_state_dict(kept)
     session.model.eval()

@@ -2,24 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from cotrain.core.errors import RunError, TrainingError
-from cotrain.training.optimizer_settings import OptimizerSettings
+from cotrain.core.errors import ConfigError, RunError, TrainingError, unknown
+from cotrain.core.naming import unslot
+from cotrain.training.optimizer_settings import GroupSettings, OptimizerSettings
+from cotrain.training.schedule_free import ScheduleFreeAdamW
 
 
 def decays(module: nn.Module, leaf: str, parameter: Tensor) -> bool:
-    """Whether weight decay belongs on this parameter: not on norms, biases, vectors and scalars."""
-    return parameter.dim() > 1 and not leaf.endswith("bias") and "norm" not in type(module).__name__.lower()
+    """Whether weight decay belongs on this parameter.
+
+    Not on norms, biases, vectors and scalars; nor on embeddings of categories (a rare category would fade between its rows), nor on a
+    parameter called `frequencies` (of periodic number embeddings).
+    """
+    if parameter.dim() < 2 or leaf.endswith("bias") or leaf == "frequencies":
+        return False
+    return not isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and "norm" not in type(module).__name__.lower()
+
+
+def spoken(name: str) -> str:
+    """A parameter's name without the marks that a module's keys carry.
+
+    >>> spoken("heads.of_income.linear.weight")
+    'heads.income.linear.weight'
+    """
+    return ".".join(unslot(part) for part in name.split("."))
+
+
+def assigned(names: Sequence[str], groups: Sequence[GroupSettings]) -> dict[str, GroupSettings]:
+    """{parameter: the first group whose pattern matches it}; parameters of no group are absent.
+
+    Raises ConfigError for a pattern that matches nothing, with the nearest names, or nothing that an earlier one has left.
+    """
+    found: dict[str, GroupSettings] = {}
+    for group in groups:
+        pattern = group.parameters
+        matched = [name for name in names if fnmatchcase(name, pattern) or fnmatchcase(spoken(name), pattern)]
+        if not matched:
+            said = [spoken(name) for name in names]
+            above = {".".join(one.split(".")[:depth]) + ".*" for one in said for depth in range(1, one.count(".") + 1)}
+            known = [*sorted(above, key=lambda one: (one.count("."), one)), *said]
+            raise ConfigError("train.optimizer.groups: " + unknown("pattern of parameters", pattern, known))
+        fresh = [name for name in matched if name not in found]
+        if not fresh:
+            raise ConfigError(
+                f"train.optimizer.groups: all parameters that '{pattern}' matches belong to an earlier group, so it changes nothing; "
+                "move it up or take it out"
+            )
+        found |= dict.fromkeys(fresh, group)
+    return found
 
 
 class NamedOptimizer:
-    """A torch optimiser over a network's trainable parameters in two groups: those that decay, and the others.
+    """A torch optimiser over a network's trainable parameters, in groups of one learning rate and one weight decay.
 
     `state_dict` keeps the moments by parameter name, so that they find their place in a network whose parameters come in another order.
     """
@@ -32,22 +74,26 @@ class NamedOptimizer:
             raise TrainingError(
                 "the network must have parameters to train, got none that require a gradient; is all of it frozen?"
             )
-        decaying: list[nn.Parameter] = []
-        others: list[nn.Parameter] = []
+        special = assigned(list(self.parameters), settings.groups)
+        members: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.parameters.items():
             owner, _, leaf = name.rpartition(".")
-            (decaying if decays(model.get_submodule(owner), leaf, parameter) else others).append(parameter)
-        groups = [
-            {"params": members, "weight_decay": decay}
-            for members, decay in ((decaying, settings.weight_decay), (others, 0.0))
-            if members
-        ]
+            lr, decay = settings.lr, settings.weight_decay
+            if not decays(model.get_submodule(owner), leaf, parameter):
+                decay = 0.0
+            if (group := special.get(name)) is not None:
+                lr = lr * group.lr_factor if group.lr_factor is not None else lr if group.lr is None else group.lr
+                decay = decay if group.weight_decay is None else group.weight_decay
+            members.setdefault((lr, decay), []).append(parameter)
+        groups = [{"params": found, "lr": lr, "weight_decay": decay} for (lr, decay), found in members.items()]
         self.optimizer = _made(groups, settings)
+        self.peak = settings.lr
+        self._first = float(groups[0]["lr"])  # type: ignore[arg-type]
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        """The learning rate of the next step, of parameters in no group of their own."""
+        return self.peak * float(self.optimizer.param_groups[0]["lr"]) / self._first
 
     def step(self) -> None:
         """One step from the gradients that lie in `.grad`."""
@@ -84,6 +130,9 @@ class NamedOptimizer:
 
 
 def _made(groups: list[dict[str, Any]], settings: OptimizerSettings) -> Optimizer:
+    if settings.name == "schedule_free_adamw":
+        shared = {"betas": settings.betas, "eps": settings.eps, "warmup_steps": settings.warmup_steps}
+        return ScheduleFreeAdamW(groups, lr=settings.lr, **shared)  # type: ignore[arg-type]
     fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for group in groups for p in group["params"])
     if settings.name == "sgd":
         return SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=fused)

@@ -42,10 +42,20 @@ def needs_total(settings: ScheduleSettings) -> bool:
 class Schedule:
     """Sets the learning rate before each step. Only "plateau" remembers anything: its factor, its best score, its patience.
 
+    peak: the rate that a factor of 1 stands for, of parameters in no group of their own. held: (share of the training from which the rate
+    is held, the rate it is held at), or None.
     Raises ConfigError if the schedule needs the number of all steps and nobody can know it.
     """
 
-    def __init__(self, settings: ScheduleSettings, optimizer: Optimizer, total: int | None) -> None:
+    def __init__(
+        self,
+        settings: ScheduleSettings,
+        optimizer: Optimizer,
+        total: int | None,
+        *,
+        peak: float | None = None,
+        held: tuple[float, float] | None = None,
+    ) -> None:
         self.settings, self.optimizer = settings, optimizer
         self.total = settings.steps or total
         if self.total is None and needs_total(settings):
@@ -55,14 +65,19 @@ class Schedule:
             )
         self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self.lowered, self.best, self.stale = 1.0, -math.inf, 0
-        self.lr = self.peaks[0]
+        self.peak = self.peaks[0] if peak is None else peak
+        self.held = held
+        self.lr = self.peak
 
-    def set(self, step: int) -> None:
-        """Give the optimiser the rate of step `step` (counted over all epochs, from 0)."""
-        scale = factor(self.settings, step, self.total) * self.lowered
+    def set(self, step: int, progress: float = 0.0) -> None:
+        """Give the optimiser the rate of step `step` (counted over all epochs, from 0). progress: share of the training that is done."""
+        if self.held is not None and progress >= self.held[0]:
+            scale = self.held[1] / self.peak
+        else:
+            scale = factor(self.settings, step, self.total) * self.lowered
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * scale
-        self.lr = self.peaks[0] * scale
+        self.lr = self.peak * scale
 
     def watched(self, score: float) -> None:
         """Show the watched score after an epoch (higher is better); lowers the rate of "plateau" when it has stalled."""

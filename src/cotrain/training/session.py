@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,28 @@ from cotrain.balance.engine import Engine
 from cotrain.core.errors import RunError
 from cotrain.core.randomness import derive, layer_state, restore_layer_state, seed_layers
 from cotrain.model.compose import Model
+from cotrain.training.averaging import (
+    STATISTICS_STEPS,
+    Averaging,
+    Latest,
+    estimate_statistics_,
+    lent,
+    normalising,
+)
 from cotrain.training.baseline import Baseline, constants, first_losses
 from cotrain.training.checkpoint import Checkpoints, same_settings
 from cotrain.training.cost import PeakMemory
+from cotrain.training.ema import EMA
 from cotrain.training.feed import Feed
 from cotrain.training.history import History, Log
 from cotrain.training.optimise import NamedOptimizer
 from cotrain.training.place import Place
 from cotrain.training.schedule import Schedule
-from cotrain.training.settings import TrainSettings
+from cotrain.training.schedule_free import ScheduleFreeAdamW, ScheduleFreeAverages
+from cotrain.training.settings import AveragingSettings, TrainSettings
 from cotrain.training.step import Step
 from cotrain.training.stopping import Stopping
+from cotrain.training.swa import SWA
 from cotrain.training.tally import Tally
 
 FREE = ("epochs", "time_limit", "checkpoint", "workers", "early_stopping")
@@ -34,11 +47,23 @@ FIRST_STEPS = 10
 
 @dataclass
 class Position:
-    """Where a training stands: epochs finished, steps made in the one that runs, steps in all."""
+    """Where a training stands: epochs finished, steps made in the one that runs, steps in all, and the share of it that is done."""
 
     epoch: int = 0
     step: int = 0
     total: int = 0
+    progress: float = 0.0
+
+
+def averaging_of(settings: AveragingSettings | None, model: Model, optimizer: NamedOptimizer) -> Averaging:
+    """The weights a network is judged by and kept with."""
+    if isinstance(optimizer.optimizer, ScheduleFreeAdamW):
+        return ScheduleFreeAverages(optimizer.optimizer, optimizer.parameters)
+    if settings is None:
+        return Latest()
+    if settings.name == "swa":
+        return SWA(model, start=settings.begin)
+    return EMA(model, decay=settings.decay, start=settings.begin, every=settings.every)
 
 
 class Session:
@@ -91,7 +116,13 @@ class Session:
         if place.rank > 0:
             seed_layers(derive(seed, "rank", place.rank))
         self.optimizer = NamedOptimizer(model, settings.optimizer)
-        self.schedule = Schedule(settings.schedule, self.optimizer.optimizer, self.steps_in_all)
+        self.averaging = averaging_of(settings.averaging, model, self.optimizer)
+        held = None
+        if settings.averaging is not None and settings.averaging.lr is not None:
+            held = settings.averaging.begin, settings.averaging.lr
+        self.schedule = Schedule(
+            settings.schedule, self.optimizer.optimizer, self.steps_in_all, peak=settings.optimizer.lr, held=held
+        )
         self.step = Step(
             model,
             engine,
@@ -148,7 +179,35 @@ class Session:
         """Steps of all epochs, or None if nobody knows."""
         return None if self.steps is None else self.steps * self.settings.epochs
 
+    # ----------------------------------------------------------------------------------------------------------- what is judged
+
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """Inside, the network holds the weights it is judged by and kept with; afterwards those that are trained, bit for bit."""
+        averages = self.averaging.averages()
+        if not averages:
+            yield
+            return
+        with lent(self.model, averages):
+            if not self.averaging.own_statistics and normalising(self.model):
+                self._estimate_statistics()
+            yield
+
+    def _estimate_statistics(self) -> None:
+        if not self.feed.repeatable:
+            note = "data can be gone through once only: normalisation statistics are those of the weights in training"
+            self.history.notes += [note] if note not in self.history.notes else []
+            return
+        steps = islice(self.feed.epoch(0), STATISTICS_STEPS)
+        with self.place.autocast():
+            estimate_statistics_(self.model, (self.place.ready(batch) for batches in steps for batch in batches))
+
     # --------------------------------------------------------------------------------------------------------------- time passes
+
+    def look_ahead(self) -> None:
+        """Say how much of the training is done, before a step or at the end of an epoch."""
+        within = self.at.step / self.steps if self.steps else 0.0
+        self.at.progress = max(self.at.progress, min(1.0, (self.at.epoch + min(within, 1.0)) / self.settings.epochs))
 
     def count_time(self) -> None:
         """Add the time since the last call to the history."""
@@ -208,6 +267,7 @@ class Session:
             "engine": self.engine,
             "step": self.step,
             "stopping": self.stopping,
+            "averaging": self.averaging,
             "tally": self.tally,
             "history": self.history,
         }
@@ -233,7 +293,7 @@ class Session:
         if self.place.scaler is not None and state["scaler"]:
             self.place.scaler.load_state_dict(state["scaler"])
         self.at, self.best, self.kept_usage = Position(**state["at"]), best, dict(state["usage"])
-        if self._may_go_on():
-            self.history.stopped = None
+        if self.history.stopped is not None and self._may_go_on():
+            self.history.stopped, self.at.progress = None, 0.0  # more epochs or time: less of the whole is done
         self.threads = state["threads"]
         restore_layer_state(state["layers"][self.place.rank])

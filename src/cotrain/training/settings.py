@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from cotrain.core.errors import unknown
-from cotrain.training.optimizer_settings import OptimizerSettings, ScheduleSettings
-from cotrain.training.refuse import SettingError, choice, whole, within
+from cotrain.training.optimizer_settings import GroupSettings, OptimizerSettings, ScheduleSettings
+from cotrain.training.refuse import SettingError, choice, idle, whole, within
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 PrecisionName = Literal["32", "64", "bf16", "16"]
@@ -20,6 +20,40 @@ PrecisionName = Literal["32", "64", "bf16", "16"]
 _PRECISIONS: dict[str, PrecisionName] = {
     "32": "32", "32-true": "32", "64": "64", "64-true": "64", "bf16": "bf16", "bf16-mixed": "bf16", "16": "16", "16-mixed": "16",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class AveragingSettings:
+    """The weights a network is validated, chosen and kept with: an average of those it is trained with.
+
+    name: "ema" (moving average: a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)), of weights and normalisation statistics) or
+    "swa" (plain mean over the ends of the last epochs; Izmailov et al., UAI 2018; statistics are estimated anew from training rows).
+    start: share of the training before the average begins, in [0, 1); None is 0 for "ema" and .75 for "swa", as in their paper. Until
+    then the weights themselves are judged.
+    decay: of "ema", a step. every: steps between two looks of "ema" (each as if it were that many; 4 keeps it below 2 % of a step).
+    lr: of "swa", the constant learning rate from `start` on, None to go on with the schedule.
+    """
+
+    name: Literal["ema", "swa"] = "ema"
+    start: float | None = None
+    decay: float = 0.999
+    every: int = 4
+    lr: float | None = None
+
+    def __post_init__(self) -> None:
+        choice("averaging", self.name, ("ema", "swa"))
+        if self.start is not None:
+            within("averaging.start", self.start, 0.0, 0.999)
+        within("averaging.decay", self.decay, 0.0, 1 - 1e-9, open_low=True)
+        whole("averaging.every", self.every, 1)
+        if self.lr is not None:
+            within("averaging.lr", self.lr, 0.0, open_low=True)
+        idle("averaging", self, {"decay": ("ema",), "every": ("ema",), "lr": ("swa",)})
+
+    @property
+    def begin(self) -> float:
+        """`start`, or its default."""
+        return self.start if self.start is not None else 0.75 if self.name == "swa" else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +103,7 @@ class TrainSettings:
     workers: how many steps a thread beside the loop prepares ahead; 0 prepares them in the loop, and so do iterables of batches (a
     DataLoader has workers of its own). time_limit: seconds, or None.
     patience_nonfinite: so many skipped steps in a row end the training with the task and the cause.
+    averaging: judge and keep an average of the weights, or None for the weights themselves.
     diagnose: steps between two looks at how the tasks' gradients agree (cosines and affinity in the log); "auto" spends about 2 % of
     the time on them, None nothing.
     threads: of the CPU; "auto" is one for steps so small that threads would only wait for each other, None what torch is set to.
@@ -78,6 +113,7 @@ class TrainSettings:
     batch_size: int = 512
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    averaging: AveragingSettings | None = None
     early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     monitor: str = "gain"
@@ -110,13 +146,29 @@ class TrainSettings:
             within("clip", self.clip, 0.0, open_low=True)
         if self.time_limit is not None:
             within("time_limit", self.time_limit, 0.0, open_low=True)
+        if self.optimizer.name == "schedule_free_adamw":
+            self._refuse_beside_schedule_free()
         choice("precision", str(self.precision), tuple(_PRECISIONS))
         object.__setattr__(self, "precision", _PRECISIONS[str(self.precision)])
+
+    def _refuse_beside_schedule_free(self) -> None:
+        if self.schedule.name != "constant" or self.schedule.warmup:
+            came = self.schedule.name if self.schedule.name != "constant" else f"warmup {self.schedule.warmup:g}"
+            raise SettingError(
+                f"schedule must be constant and without warmup beside optimizer schedule_free_adamw, got {came}; write "
+                "`schedule: constant`, and optimizer.warmup_steps for a rise"
+            )
+        if self.averaging is not None:
+            raise SettingError(
+                f"averaging must be null beside optimizer schedule_free_adamw, which averages the weights itself, got {self.averaging.name}; "
+                "take one of the two out"
+            )
 
 
 _NESTED: dict[str, type] = {
     "optimizer": OptimizerSettings,
     "schedule": ScheduleSettings,
+    "averaging": AveragingSettings,
     "early_stopping": EarlyStopping,
     "checkpoint": CheckpointSettings,
 }
@@ -147,4 +199,10 @@ def _built(cls: type, values: Mapping[str, Any], path: str) -> Any:
     for key in values:
         if key not in known:
             raise SettingError(unknown(f"key under {path}", key, known))
-    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    made = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    if cls is OptimizerSettings and isinstance(made.get("groups"), tuple):
+        groups = [(f"{path}.groups[{place}]", one) for place, one in enumerate(made["groups"])]
+        made["groups"] = tuple(
+            _built(GroupSettings, one, at) if isinstance(one, Mapping) else one for at, one in groups
+        )
+    return cls(**made)
