@@ -16,13 +16,14 @@ from cotrain.balance.gallery import BALANCERS
 from cotrain.core.gallery import Gallery
 from cotrain.data.column_settings import ColumnSettings, ScalingSettings
 from cotrain.data.settings import DataSettings, SplitSettings
-from cotrain.encoders.gallery import ENCODERS
+from cotrain.encoders.gallery import ENCODERS, NUMBERS
 from cotrain.heads.gallery import HEADS
 from cotrain.recipe.balance_settings import EngineSettings
 from cotrain.recipe.compare_settings import CompareSettings, Variant
 from cotrain.recipe.inputs import InputSettings
+from cotrain.recipe.nested import default_words, expected
 from cotrain.recipe.reader import public_settings, section_by_name
-from cotrain.recipe.values import as_plain, describe
+from cotrain.recipe.values import describe
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.tasks.gallery import TASKS
 from cotrain.training.optimizer_settings import GroupSettings, OptimizerSettings, ScheduleSettings
@@ -52,6 +53,7 @@ GALLERIES: tuple[tuple[str, str, Gallery], ...] = (
     ("tasks.NAME", "kind", TASKS),
     ("tasks.NAME.head", "name", HEADS),
     ("encoder", "name", ENCODERS),
+    ("encoder.numbers", "name", NUMBERS),
     ("sharing", "name", SHARINGS),
     ("balance", "name", BALANCERS),
 )
@@ -68,7 +70,7 @@ def cell(text: object) -> str:
 
 def shown(value: object) -> str:
     """A default as YAML writes it."""
-    plain = as_plain(value)
+    plain = default_words(value)
     if isinstance(plain, dict) and plain:
         return "see below"
     if plain is None or isinstance(plain, bool):
@@ -114,7 +116,7 @@ def settings(cls: type) -> Iterator[tuple[str, str, str]]:
             default = next(word for word, loss in losses.items() if loss is one.default)
             yield name, "one of " + ", ".join(repr(word) for word in losses), f"`{default}`"
         else:
-            yield name, describe(one.annotation), "required" if one.required else shown(one.default)
+            yield name, expected(one.annotation), "required" if one.required else shown(one.default)
 
 
 def page() -> str:

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from cotrain.core.fields import Batch, Field
+    from cotrain.encoders.ft_transformer import FTTransformer
     from cotrain.encoders.mlp import MLP
+    from cotrain.encoders.periodic import Periodic
+    from cotrain.encoders.piecewise_linear import PiecewiseLinear
+    from cotrain.encoders.resnet import ResNet
     from cotrain.encoders.tabm import TabM
     from cotrain.model.compose import Model
     from cotrain.recipe.run import fit, load
@@ -46,7 +50,11 @@ __all__ = [
     "Multiclass",
     "Regression",
     "MLP",
+    "ResNet",
+    "FTTransformer",
     "TabM",
+    "PiecewiseLinear",
+    "Periodic",
     "Apart",
     "Hard",
     "MMoE",
@@ -71,7 +79,11 @@ _HOME = {
     "Multiclass": "cotrain.tasks.multiclass",
     "Regression": "cotrain.tasks.regression",
     "MLP": "cotrain.encoders.mlp",
+    "ResNet": "cotrain.encoders.resnet",
+    "FTTransformer": "cotrain.encoders.ft_transformer",
     "TabM": "cotrain.encoders.tabm",
+    "PiecewiseLinear": "cotrain.encoders.piecewise_linear",
+    "Periodic": "cotrain.encoders.periodic",
     "Apart": "cotrain.sharing.apart",
     "Hard": "cotrain.sharing.hard",
     "MMoE": "cotrain.sharing.mmoe",

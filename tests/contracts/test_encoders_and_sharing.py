@@ -1,4 +1,4 @@
-"""A small FT-Transformer and a toy convolutional encoder go through every sharing; what cannot be stacked is said."""
+"""Every encoder of tables, a stranger's small transformer and a toy convolutional one go through every sharing; what cannot be stacked is said."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Batch, Field
 from cotrain.core.signals import Signal
 from cotrain.core.spec import FieldSpec
 from cotrain.core.stacked import loops_in
+from cotrain.encoders.gallery import ENCODERS, NUMBERS
 from cotrain.model.compose import Model
 from cotrain.sharing.apart import Apart
 from cotrain.sharing.hard import Hard
@@ -135,3 +137,118 @@ def test_mmoe_over_looped_stages_is_the_gated_sum_of_each_expert_run_alone(toys:
         torch.testing.assert_close(signal.values, expected)
         assert signal.mask is embedded.mask
         assert signal.layout == "sequence"
+
+
+SMALL: dict[str, dict[str, object]] = {
+    "mlp": {"widths": [16, 16], "dropout": 0.0},
+    "resnet": {"width": 16, "dropout": 0.0},
+    "ft_transformer": {"width": 16, "heads": 2, "blocks": 2, "attention_dropout": 0.0, "dropout": 0.0},
+    "tabm": {"members": 3, "widths": [16, 16], "dropout": 0.0},
+}
+QUANTILES = ((-2.0, -0.5, 0.5, 2.0), (0.0, 1.0), (-1.0, 0.0, 1.0))
+TABLES = {
+    "all": {
+        "numbers": FieldSpec("number", names=("a", "flag", "b"), quantiles=QUANTILES),
+        "words": FieldSpec("bag", names=("the", "cat")),
+        "categories": FieldSpec("category", names=("c", "d"), cardinalities=(5, 40)),
+    },
+    "no quantiles": {"numbers": FieldSpec("number", names=("a", "flag", "b"))},
+    "one column": {"numbers": FieldSpec("number", names=("a",), quantiles=QUANTILES[:1])},
+    "categories only": {"categories": FieldSpec("category", names=("c", "d"), cardinalities=(5, 40))},
+    "bag only": {"words": FieldSpec("bag", names=("the", "cat"))},
+}
+
+
+def table(spec: dict[str, FieldSpec], count: int = 12) -> Batch:
+    """Rows for a table's specification, with missing numbers."""
+    inputs: dict[str, Field] = {}
+    for name, one in spec.items():
+        if one.kind == "category":
+            inputs[name] = Field.dense(torch.stack([torch.randint(size, (count,)) for size in one.cardinalities], 1))
+        else:
+            valid = torch.rand(count, len(one.names)) > 0.2
+            valid[0] = False
+            inputs[name] = Field.dense(torch.randn(count, len(one.names)), valid if one.kind == "number" else None)
+    targets = {"yes": Field.dense((torch.arange(count) % 2).float()), "size": Field.dense(torch.randn(count, 1))}
+    return Batch(inputs, targets)
+
+
+def of_gallery(kind: str, numbers: str = "linear") -> object:
+    return ENCODERS[kind](**SMALL[kind], numbers=NUMBERS[numbers]())
+
+
+def test_every_encoder_of_the_gallery_is_in_this_table() -> None:
+    assert set(SMALL) == set(ENCODERS)
+
+
+@pytest.mark.parametrize("numbers", list(NUMBERS))
+@pytest.mark.parametrize("kind", list(SMALL))
+def test_every_table_and_number_embedding_goes_through_every_encoder(kind: str, numbers: str) -> None:
+    for spec in TABLES.values():
+        batch = table(spec)
+        model = Model(encoder=of_gallery(kind, numbers), tasks=TASKS).build({"main": spec})  # type: ignore[arg-type]
+        part = model.parts[0]
+        signal = next(iter(part.encoders.values())).embed(batch.inputs)
+        shapes = part.shapes["yes"]
+        for stage, shape in zip([None, *part.sharing.stages], shapes, strict=True):
+            signal = signal if stage is None else stage(signal)
+            assert (signal.layout, signal.values.shape[-1], signal.members) == (
+                shape.layout,
+                shape.width,
+                shape.members,
+            )
+            assert len(signal.values) == 12 * shape.members
+        torch.stack(list(model.losses([batch]).values())).sum().backward()
+        assert [name for name, one in model.named_parameters() if one.grad is None] == []
+        assert all(output.shape == (12, 1) for output in model.eval().predict(batch).values())
+        json.dumps(model.structure())
+
+
+@SHARINGS
+@pytest.mark.parametrize("kind", list(SMALL))
+def test_every_encoder_of_tables_goes_through_every_sharing_and_learns(kind: str, sharing: Hard) -> None:
+    spec = TABLES["all"]
+    torch.manual_seed(0)
+    batch = table(spec)
+    model = Model(encoder=of_gallery(kind, "piecewise_linear"), sharing=sharing, tasks=TASKS).build({"main": spec})  # type: ignore[arg-type]
+    assert model.structure()["loops"] == []
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    first = torch.stack(list(model.losses([batch]).values())).detach().sum()
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.stack(list(model.losses([batch]).values())).sum().backward()
+        optimizer.step()
+    assert torch.stack(list(model.losses([batch]).values())).detach().sum() < 0.5 * first
+
+
+@pytest.mark.parametrize("kind", list(SMALL))
+def test_an_encoder_begins_alike_from_one_seed_and_comes_back_from_its_state(kind: str) -> None:
+    spec, found = TABLES["all"], []
+    batch = table(spec)
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        found.append(Model(encoder=of_gallery(kind, "periodic"), tasks=TASKS).build({"main": spec}).eval())  # type: ignore[arg-type]
+    same, again, other = (model.predict(batch)["yes"] for model in found)
+    assert torch.equal(same, again)
+    assert not torch.equal(same, other)
+    found[2].load_state_dict(found[0].state_dict())
+    assert torch.equal(found[2].predict(batch)["yes"], same)
+
+
+@pytest.mark.parametrize("kind", list(SMALL))
+def test_sources_of_different_columns_meet_in_one_space(kind: str) -> None:
+    specs = {"left": TABLES["all"], "right": TABLES["one column"]}
+    model = Model(encoder=of_gallery(kind), tasks=TASKS).build(specs)  # type: ignore[arg-type]
+    for source, spec in specs.items():
+        rows = table(spec)
+        batch = Batch(rows.inputs, rows.targets, source=source)
+        assert set(model.losses([batch])) == {"yes", "size"}
+        assert model.predict(batch)["size"].shape == (12, 1)
+
+
+@pytest.mark.parametrize("kind", list(SMALL))
+def test_an_encoder_of_tables_says_which_inputs_it_cannot_read(kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"encoder '{kind}' reads numbers, .*input 'photo' is of kind 'image'"):
+        of_gallery(kind).build({"photo": FieldSpec("image")})  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=f"encoder '{kind}' was given no usable input column"):
+        of_gallery(kind).build({})  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from cotrain.core.spec import FieldSpec
 from cotrain.core.stacked import loops_in, stack
 from cotrain.encoders.members import MemberLinear, MemberScaling
 from cotrain.encoders.mlp import MLP
-from cotrain.encoders.tabm import TabM, random_signs
+from cotrain.encoders.tabm import TabM, first_scaling
 from cotrain.heads.linear import LinearHead
 from cotrain.heads.mlp import MLPHead
 from cotrain.model.compose import Model
@@ -138,7 +138,7 @@ def test_members_begin_apart_by_signs_and_alike_in_all_else() -> None:
     assert bool((second.r == 1).all() and (first.s == 1).all() and (second.s == 1).all())
     assert bool((first.bias == first.bias[0]).all())
     assert encoder.shapes == [Shape("vector", sum(widths)), *[Shape("vector", 6, members=8)] * 2]
-    assert len(random_signs(8, (2, 1, 3)).unique(dim=0)) > 1
+    assert len(first_scaling(8, (2, 1, 3), signs=True).unique(dim=0)) > 1
 
 
 def test_mini_has_one_scaling_and_otherwise_the_parameters_of_an_mlp() -> None:

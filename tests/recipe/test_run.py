@@ -235,6 +235,41 @@ def test_a_method_that_wraps_another_is_named_in_the_config_and_loads_again(tmp_
         cotrain.fit(made(), tasks=TASKS, balance={"name": "cr_mogm", "weigher": "cagradd"})
 
 
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        {"name": "tabm", "members": 3, "widths": [8], "numbers": {"name": "piecewise_linear", "width": 4, "bins": 8}},
+        {"name": "tabm", "members": 2, "arch": "mini", "widths": [8, 8], "category_width": 3},
+        {"name": "resnet", "width": 8, "numbers": {"name": "periodic", "width": 4, "frequencies": 5, "sigma": 0.3}},
+        {"name": "ft_transformer", "width": 8, "heads": 2, "blocks": 1, "numbers": "piecewise_linear"},
+        {"name": "mlp", "widths": [8], "numbers": "periodic", "category_width": "auto"},
+    ],
+    ids=lambda encoder: f"{encoder['name']} {encoder.get('numbers')}",
+)
+@pytest.mark.parametrize("missing", [False, True])
+def test_every_encoder_of_tables_is_trained_saved_and_loaded_again(
+    tmp_path: Path, encoder: dict[str, object], missing: bool
+) -> None:
+    frame = made()
+    if missing:
+        frame = frame.with_columns(
+            pl.when(pl.int_range(pl.len()) % 5 == 0).then(None).otherwise(pl.col("a")).alias("a")
+        )
+    run = cotrain.fit(frame, tasks=TASKS, encoder=encoder, train={**QUICK, "epochs": 2})
+    again = cotrain.load(run.save(tmp_path / "kept"))
+    assert again.config.as_dict()["encoder"] == encoder
+    assert again.predict(frame).equals(run.predict(frame))
+
+
+def test_an_encoder_given_as_an_object_is_written_down_with_its_number_embedding(tmp_path: Path) -> None:
+    made_of = cotrain.TabM(members=2, widths=[8], numbers=cotrain.PiecewiseLinear(bins=4))
+    run = cotrain.fit(made(), tasks=TASKS, encoder=made_of, train={**QUICK, "epochs": 1})
+    written = run.config.as_dict()["encoder"]
+    assert written["numbers"] == {"name": "piecewise_linear", "width": None, "bins": 4}
+    again = cotrain.load(run.save(tmp_path / "kept"))
+    assert again.predict(made(9)).equals(run.predict(made(9)))
+
+
 def test_the_star_means_every_column_even_where_one_bears_that_name() -> None:
     frame = made().rename({"b": "*"})
     run = cotrain.fit(frame, inputs=["*"], tasks={"bought": "binary"}, encoder=SMALL, train={**QUICK, "epochs": 1})

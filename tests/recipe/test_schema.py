@@ -70,7 +70,7 @@ tasks:
   income: {column: income, kind: binary, head: {name: mlp, widths: [8]}}
   age: regression
   rating: {kind: multiclass, columns: [rating], loss: cross_entropy, metric: accuracy}
-encoder: {name: mlp, widths: [256, 256], dropout: 0.1}
+encoder: {name: mlp, widths: [256, 256], dropout: 0.1, numbers: {name: piecewise_linear, bins: 48}}
 sharing: {name: mmoe, experts: 8}
 balance: {name: nash_mtl, engine: {mode: exact, length: norm}}
 train: {epochs: 30, optimizer: {name: adamw, lr: 0.002}, schedule: cosine, early_stopping: {patience: 5}, precision: 32}
@@ -110,6 +110,8 @@ def test_searches_fit_where_values_do() -> None:
         ("widths: [8]", "widths: 8"),
         ("kind: number", "kind: numbr"),
         ("age: regression", "age: {}"),
+        ("bins: 48", "bin: 48"),
+        ("name: piecewise_linear", "name: piecewise"),
     ],
 )
 def test_what_the_config_refuses_the_schema_refuses(old: str, new: str) -> None:

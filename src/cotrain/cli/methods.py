@@ -19,13 +19,14 @@ class Room(StrEnum):
     balance = "balance"
     sharing = "sharing"
     encoders = "encoders"
+    numbers = "numbers"
     heads = "heads"
     tasks = "tasks"
 
 
 def methods(
     room: Annotated[
-        Room | None, typer.Argument(metavar="[balance|sharing|encoders|heads|tasks]", help="List these alone.")
+        Room | None, typer.Argument(metavar="[balance|sharing|encoders|numbers|heads|tasks]", help="List these alone.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with every setting, its type and its default.")

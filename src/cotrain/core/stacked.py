@@ -36,6 +36,21 @@ class Stackable(Protocol):
     def stacked(self, copies: int) -> nn.Module: ...
 
 
+class Residual(nn.Module):
+    """x + layers(x) for layers in a row that keep the shape."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.layers(x)
+        return out
+
+    def stacked(self, copies: int) -> Residual:
+        return Residual(*(stack_layer(layer, copies) for layer in self.layers))
+
+
 class StackedLinear(nn.Module):
     """y[e] = x[e] W[e]^T + b[e] for all copies in one batched product. weight [E, o, i], bias [E, o] or None.
 

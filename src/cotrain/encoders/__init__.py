@@ -7,7 +7,12 @@
 [2, 16, 8]
 """
 
+from cotrain.encoders.ft_transformer import FTTransformer
+from cotrain.encoders.linear_numbers import LinearNumbers
 from cotrain.encoders.mlp import MLP
+from cotrain.encoders.periodic import Periodic
+from cotrain.encoders.piecewise_linear import PiecewiseLinear
+from cotrain.encoders.resnet import ResNet
 from cotrain.encoders.tabm import TabM
 
-__all__ = ["MLP", "TabM"]
+__all__ = ["MLP", "FTTransformer", "LinearNumbers", "Periodic", "PiecewiseLinear", "ResNet", "TabM"]

@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field
-from cotrain.core.naming import slot
+from cotrain.core.naming import slot, unslot
 from cotrain.core.spec import InputSpec
 from cotrain.encoders.categories import CategoryVectors, CategoryWidth
+from cotrain.encoders.linear_numbers import LINEAR
+from cotrain.encoders.number_embedding import NumberEmbedding
+from cotrain.encoders.numbers import FlatNumbers, as_columns
 
 KINDS = ("number", "bag", "category")
 """What an encoder of tables reads, in the order it stands in the vector."""
@@ -31,33 +34,43 @@ def check_inputs(encoder: str, inputs: InputSpec) -> None:
         raise ConfigError(f"encoder '{encoder}' was given no usable input column; name some under inputs:")
 
 
-class Columns(nn.Module):
-    """Numbers, bags of words and the vectors of categories: {input: Field} -> [B, F].
+def inputs_of_kind(inputs: InputSpec, kind: str) -> list[str]:
+    """The inputs of one kind that have a column."""
+    return [name for name, spec in inputs.items() if spec.kind == kind and (spec.names or spec.cardinalities)]
 
-    Codes of a category lie below its cardinality (0 is unseen or missing); what is missing among the numbers stands there as filler.
+
+class Columns(nn.Module):
+    """Numbers (plain or embedded), bags of words as they are, and the vectors of categories: {input: Field} -> [B, F].
+
+    Codes of a category lie below its cardinality (0 is unseen or missing).
     `widths`: how many numbers each column takes, in the order of the vector; they add up to `width`, F.
     """
 
-    def __init__(self, encoder: str, inputs: InputSpec, *, category_width: CategoryWidth) -> None:
+    def __init__(
+        self, encoder: str, inputs: InputSpec, *, category_width: CategoryWidth, numbers: NumberEmbedding | None = None
+    ) -> None:
         super().__init__()
         check_inputs(encoder, inputs)
-        self.plain = [name for kind in ("number", "bag") for name, spec in inputs.items() if spec.kind == kind]
-        self.categories = [name for name, spec in inputs.items() if spec.kind == "category"]
-        self.tables = nn.ModuleDict(
-            {slot(name): CategoryVectors(inputs[name].cardinalities, category_width) for name in self.categories}
+        settings = numbers or LINEAR
+        self.bags = inputs_of_kind(inputs, "bag")
+        self.numbers = nn.ModuleDict(
+            {slot(name): FlatNumbers(inputs[name], settings) for name in inputs_of_kind(inputs, "number")}
         )
-        widths = [1] * sum(len(inputs[name].names) for name in self.plain)
-        for table in self.tables.values():
-            widths += table.widths  # type: ignore[arg-type]
-        self.widths = tuple(widths)
-        self.width = sum(widths)
+        self.tables = nn.ModuleDict(
+            {
+                slot(name): CategoryVectors(inputs[name].cardinalities, category_width)
+                for name in inputs_of_kind(inputs, "category")
+            }
+        )
+        self.widths: tuple[int, ...] = (
+            *(width for one in self.numbers.values() for width in one.widths),  # type: ignore[union-attr]
+            *((1,) * sum(len(inputs[name].names) for name in self.bags)),
+            *(width for one in self.tables.values() for width in one.widths),  # type: ignore[union-attr]
+        )
+        self.width = sum(self.widths)
 
     def forward(self, fields: Mapping[str, Field]) -> Tensor:
-        parts = [as_columns(fields[name].values) for name in self.plain]
-        parts += [self.tables[slot(name)](fields[name].values) for name in self.categories]
+        parts = [one(fields[unslot(name)]) for name, one in self.numbers.items()]
+        parts += [as_columns(fields[name].values) for name in self.bags]
+        parts += [one(fields[unslot(name)].values) for name, one in self.tables.items()]
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-
-
-def as_columns(values: Tensor) -> Tensor:
-    """[B] or [B, C] -> [B, C]."""
-    return values.unsqueeze(1) if values.dim() == 1 else values

@@ -1,7 +1,15 @@
 """Every encoder a config can name."""
 
 from cotrain.core.gallery import Gallery
+from cotrain.encoders.ft_transformer import FTTransformer
+from cotrain.encoders.linear_numbers import LinearNumbers
 from cotrain.encoders.mlp import MLP
+from cotrain.encoders.periodic import Periodic
+from cotrain.encoders.piecewise_linear import PiecewiseLinear
+from cotrain.encoders.resnet import ResNet
 from cotrain.encoders.tabm import TabM
 
-ENCODERS = Gallery("encoder", (MLP, TabM))
+ENCODERS = Gallery("encoder", (MLP, ResNet, FTTransformer, TabM))
+
+NUMBERS = Gallery("number embedding", (LinearNumbers, PiecewiseLinear, Periodic))
+"""Every way in which numbers can enter an encoder."""

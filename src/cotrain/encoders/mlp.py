@@ -17,6 +17,8 @@ from cotrain.core.widths import layer_widths
 from cotrain.encoders.categories import CategoryWidth, check_category_width
 from cotrain.encoders.columns import Columns
 from cotrain.encoders.layers import ACTIVATIONS, check_activation, check_share
+from cotrain.encoders.linear_numbers import LINEAR
+from cotrain.encoders.number_embedding import NumberEmbedding, check_embedding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,7 @@ class MLP:
 
     widths: hidden widths, one stage each. dropout: after each activation, in [0, 1). activation: relu, gelu or silu.
     norm: none, layer or batch, before the activation. category_width: numbers a category becomes, or auto: by how many codes its column has.
+    numbers: how numbers enter: linear (as they are), piecewise_linear or periodic.
     """
 
     name: ClassVar[str] = "mlp"
@@ -33,12 +36,14 @@ class MLP:
     activation: Literal["relu", "gelu", "silu"] = "relu"
     norm: Literal["none", "layer", "batch"] = "none"
     category_width: CategoryWidth = 8
+    numbers: NumberEmbedding = LINEAR
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", layer_widths("mlp.widths", self.widths))
         check_share("mlp.dropout", self.dropout)
         check_activation("mlp", self.activation)
         check_category_width("mlp", self.category_width)
+        check_embedding("mlp", self.numbers)
         if self.norm not in ("none", "layer", "batch"):
             raise ConfigError(f"mlp.norm must be none, layer or batch, got {self.norm!r}")
 
@@ -51,7 +56,7 @@ class MLPEncoder(nn.Module):
 
     def __init__(self, inputs: InputSpec, settings: MLP, width: int | None) -> None:
         super().__init__()
-        self.columns = Columns("mlp", inputs, category_width=settings.category_width)
+        self.columns = Columns("mlp", inputs, category_width=settings.category_width, numbers=settings.numbers)
         self.project = nn.Linear(self.columns.width, width) if width is not None else None
         wide = self.columns.width if width is None else width
         stages: list[nn.Module] = []

@@ -17,7 +17,9 @@ from cotrain.core.widths import layer_widths
 from cotrain.encoders.categories import CategoryWidth, check_category_width
 from cotrain.encoders.columns import Columns
 from cotrain.encoders.layers import ACTIVATIONS, check_activation, check_count, check_share
+from cotrain.encoders.linear_numbers import LINEAR, LinearNumbers
 from cotrain.encoders.members import MemberLinear, MemberScaling, ensemble_stage
+from cotrain.encoders.number_embedding import NumberEmbedding, check_embedding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +29,11 @@ class TabM:
         y_m = s_m * W (r_m * x_m) + b_m,  then activation and dropout: one stage a width
 
     members: M, 32 in the paper; the time of a step is about proportional to it. arch: `tabm` scales inputs and outputs of every layer for each member;
-    `mini` scales the first layer's inputs only (the rest is plain layers that all members share). The first r begins at random signs, one a
-    column and member, all other scalings at 1. Every member has its own last layer in each head.
+    `mini` scales the first layer's inputs only (the rest is plain layers that all members share). The first r begins at random signs, or
+    from N(0, 1) where numbers are embedded, one draw a column and member (as in the authors' code); all other scalings at 1. Every member has its own last layer in each head.
     widths: hidden widths, one stage each (the authors' default is two or three layers of 512). dropout: after each activation, in [0, 1).
     activation: relu, gelu or silu. category_width: numbers a category becomes, or auto: by how many codes its column has (the authors use
-    one-hot vectors).
+    one-hot vectors). numbers: how numbers enter: linear (as they are), piecewise_linear (the paper's better choice) or periodic.
 
     Source: Y. Gorishniy, A. Kotelnikov, A. Babenko, TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling, ICLR 2025.
     """
@@ -44,6 +46,7 @@ class TabM:
     dropout: float = 0.1
     activation: Literal["relu", "gelu", "silu"] = "relu"
     category_width: CategoryWidth = "auto"
+    numbers: NumberEmbedding = LINEAR
 
     def __post_init__(self) -> None:
         check_count("tabm.members", self.members)
@@ -55,6 +58,7 @@ class TabM:
         check_share("tabm.dropout", self.dropout)
         check_activation("tabm", self.activation)
         check_category_width("tabm", self.category_width)
+        check_embedding("tabm", self.numbers)
 
     def build(self, inputs: InputSpec, width: int | None = None) -> TabMEncoder:
         return TabMEncoder(inputs, self, width)
@@ -65,11 +69,12 @@ class TabMEncoder(nn.Module):
 
     def __init__(self, inputs: InputSpec, settings: TabM, width: int | None) -> None:
         super().__init__()
-        self.columns = Columns("tabm", inputs, category_width=settings.category_width)
+        self.columns = Columns("tabm", inputs, category_width=settings.category_width, numbers=settings.numbers)
         self.project = nn.Linear(self.columns.width, width) if width is not None else None
         sections = self.columns.widths if width is None else (1,) * width
         members, wide = settings.members, sum(sections)
-        scaling = random_signs(members, sections)
+        plain = isinstance(settings.numbers, LinearNumbers) or width is not None
+        scaling = first_scaling(members, sections, signs=plain)
         stages: list[nn.Module] = []
         self.shapes: Sequence[Shape] = [Shape("vector", wide)]
         for place, after in enumerate(settings.widths):
@@ -90,7 +95,8 @@ class TabMEncoder(nn.Module):
         return Signal(flat if self.project is None else self.project(flat))
 
 
-def random_signs(members: int, sections: Sequence[int]) -> Tensor:
-    """[M, sum of sections] of +-1, one draw a member and section: the numbers of one column keep together."""
-    signs = torch.randint(2, (members, len(sections))).float() * 2 - 1
-    return signs.repeat_interleave(torch.tensor(sections), 1)
+def first_scaling(members: int, sections: Sequence[int], *, signs: bool) -> Tensor:
+    """[M, sum of sections] of +-1, or from N(0, 1), one draw a member and section: the numbers of one column keep together."""
+    shape = (members, len(sections))
+    drawn = torch.randint(2, shape).float() * 2 - 1 if signs else torch.randn(shape)
+    return drawn.repeat_interleave(torch.tensor(sections), 1)

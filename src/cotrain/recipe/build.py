@@ -21,6 +21,7 @@ from cotrain.heads.gallery import HEADS
 from cotrain.model.compose import Model
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.config import Config
+from cotrain.recipe.nested import nested_gallery
 from cotrain.recipe.reader import Choice
 from cotrain.recipe.targets import Target
 from cotrain.sharing.gallery import SHARINGS
@@ -54,7 +55,8 @@ def build_choice(gallery: Gallery, choice: Choice) -> Any:
     if issubclass(cls, nn.Module) and not hasattr(cls, "build"):
         return Later(cls, choice.settings) if _obeys(gallery, cls) else _own(gallery, choice.name, cls, choice.settings)
     settings = {
-        key: build_choice(gallery, one) if isinstance(one, Choice) else one for key, one in choice.settings.items()
+        key: build_choice(nested_gallery(cls, key), one) if isinstance(one, Choice) else one
+        for key, one in choice.settings.items()
     }
     return cls(**settings)
 

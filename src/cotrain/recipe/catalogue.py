@@ -9,10 +9,10 @@ from typing import Any
 
 from cotrain.balance.gallery import BALANCERS
 from cotrain.core.gallery import Gallery
-from cotrain.encoders.gallery import ENCODERS
+from cotrain.encoders.gallery import ENCODERS, NUMBERS
 from cotrain.heads.gallery import HEADS
+from cotrain.recipe.nested import default_words, expected
 from cotrain.recipe.reader import public_settings
-from cotrain.recipe.values import as_plain, describe
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.tasks.gallery import TASKS
 
@@ -20,6 +20,7 @@ ROOMS: dict[str, Gallery] = {
     "balance": BALANCERS,
     "sharing": SHARINGS,
     "encoders": ENCODERS,
+    "numbers": NUMBERS,
     "heads": HEADS,
     "tasks": TASKS,
 }
@@ -40,7 +41,7 @@ def _entry(name: str, cls: type) -> dict[str, Any]:
         "class": f"{cls.__module__}:{cls.__qualname__}",
         "summary": _summary(cls),
         "settings": {
-            setting.name: {"expects": describe(setting.annotation), "default": _plain(setting.default)}
+            setting.name: {"expects": expected(setting.annotation), "default": _plain(setting.default)}
             for setting in public_settings(cls).values()
         },
         "family": getattr(cls, "family", None),
@@ -65,7 +66,7 @@ def _summary(cls: type) -> str:
 
 
 def _plain(value: Any) -> Any:
-    plain = as_plain(value)
+    plain = default_words(value)
     if isinstance(value, Callable):  # type: ignore[arg-type]
         return getattr(value, "__name__", type(value).__name__)
     return plain if isinstance(plain, str | int | float | bool | list | dict | None) else str(value)

@@ -18,8 +18,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from cotrain.balance.gallery import BALANCERS
-from cotrain.balance.protocol import Weigher
 from cotrain.core.errors import nearest
 from cotrain.data.infer import KINDS
 from cotrain.data.settings import DataSettings
@@ -162,7 +160,7 @@ def _says_how(data: Any) -> bool:
 
 
 def _read(source: Source, folder: Path | None, name: str, table: Any, files: bool) -> Config:
-    reader = Reader(source.origin, _elsewhere(), {Weigher: BALANCERS})
+    reader = Reader(source.origin, _elsewhere())
     reader.problems.extend(source.problems)
     open_values = searches(source.tree)
     for keys in open_values:

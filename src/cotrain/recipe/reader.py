@@ -17,6 +17,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 from cotrain.core.errors import CotrainError, unknown
 from cotrain.core.gallery import Gallery, Setting, settings_of
+from cotrain.recipe.nested import NESTED, is_nested, nested_gallery
 from cotrain.recipe.problems import Keys, Origin, Problem, dotted
 from cotrain.recipe.values import describe, judged, shown
 
@@ -42,11 +43,8 @@ class Reader:
         self,
         origin: Origin,
         elsewhere: Mapping[str, str] | None = None,
-        nested: Mapping[type, Gallery] | None = None,
     ) -> None:
         self.origin = origin
-        self.nested: Mapping[type, Gallery] = nested or {}
-        """Which gallery a setting of a method is chosen from, by its type: a method that wraps another one."""
         self.elsewhere: Mapping[str, str] = elsewhere or {}
         """Where a key belongs that is often written in the wrong place or under another name: {key: path}."""
         self.problems: list[Problem] = []
@@ -181,7 +179,7 @@ class Reader:
         sound = self.sound(settings, keys)
         complete = all(one.name in sound for one in public_settings(cls).values() if one.required)
         if not _positional(cls) and complete:
-            self.made(lambda given: cls(**_objects(gallery, given)), keys, sound)
+            self.made(lambda given: cls(**_objects(cls, given)), keys, sound)
         return Choice(name, settings) if len(self.problems) == before else None
 
     def named(self, gallery: Gallery, name: Any, keys: Keys) -> type | None:
@@ -229,8 +227,8 @@ class Reader:
             return None
         values: dict[str, Any] = {}
         for key, value in given.items():
-            if key in known and known[key].annotation in self.nested:
-                values[key] = self.choice(self.nested[known[key].annotation], value, (*keys, key))
+            if key in known and is_nested(known[key].annotation):
+                values[key] = self.choice(NESTED[known[key].annotation], value, (*keys, key))
             elif key in known:
                 values[key] = self.value(known[key].annotation, value, (*keys, key))
             elif ":" in name and key in inspect.signature(cls).parameters:
@@ -283,13 +281,18 @@ class Reader:
                 return None if refused else made
 
 
-def _objects(gallery: Gallery, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _objects(cls: type, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with the methods among them made, only to hear what the outer constructor thinks of them."""
-    return {key: _object(gallery, one) if isinstance(one, Choice) else one for key, one in settings.items()}
+    return {
+        key: _object(nested_gallery(cls, key), one) if isinstance(one, Choice) else one for key, one in settings.items()
+    }
 
 
 def _object(gallery: Gallery, choice: Choice) -> Any:
-    return choice.made if choice.made is not None else gallery[choice.name](**_objects(gallery, choice.settings))
+    if choice.made is not None:
+        return choice.made
+    cls = gallery[choice.name]
+    return cls(**_objects(cls, choice.settings))
 
 
 def public_settings(cls: type) -> dict[str, Setting]:
@@ -306,7 +309,13 @@ def described(gallery: Gallery, made: Any) -> Choice:
     names = {known: name for name, known in gallery.items()}
     name = names.get(cls, f"{cls.__module__}:{cls.__qualname__}")
     try:
-        settings = {key: getattr(made, key) for key in public_settings(cls) if _is_plain(getattr(made, key, made))}
+        known = public_settings(cls)
+        settings = {key: getattr(made, key) for key in known if _is_plain(getattr(made, key, made))}
+        settings |= {
+            key: described(NESTED[setting.annotation], getattr(made, key))
+            for key, setting in known.items()
+            if is_nested(setting.annotation) and isinstance(getattr(made, key, None), setting.annotation)
+        }
     except (NameError, TypeError, ValueError):
         settings = {}
     return Choice(name, settings, made)

@@ -20,6 +20,7 @@ from cotrain.encoders.gallery import ENCODERS
 from cotrain.heads.gallery import HEADS
 from cotrain.recipe.balance_settings import EngineSettings
 from cotrain.recipe.config import LATER
+from cotrain.recipe.nested import NESTED, default_words, is_nested
 from cotrain.recipe.reader import public_settings, section_by_name
 from cotrain.recipe.targets import LATER as TASK_LATER
 from cotrain.sharing.gallery import SHARINGS
@@ -136,12 +137,20 @@ def _choice(gallery: Gallery, beside: Mapping[str, Schema] | None = None) -> Sch
     methods: list[Schema] = []
     for name, cls in gallery.items():
         settings = {
-            key: _value(setting.annotation) | _default(setting.default) for key, setting in public_settings(cls).items()
+            key: _nested(setting.annotation, gallery) | _default(default_words(setting.default))
+            for key, setting in public_settings(cls).items()
         }
         one = _object({"name": {"const": name}, **settings, **(beside or {})})
         methods.append(one | {"required": ["name"], "description": (inspect.getdoc(cls) or "").split("\n")[0]})
     own: Schema = {"type": "object", "properties": {"name": _OWN, **(beside or {})}, "required": ["name"]}
     return {"anyOf": [{"enum": list(gallery)}, *methods, _OWN, own, {"$ref": "#/$defs/search"}]}
+
+
+def _nested(annotation: Any, within: Gallery) -> Schema:
+    """A setting of a method; one that is a method itself as such, but for a method of the same gallery (that would have no end)."""
+    if not is_nested(annotation):
+        return _value(annotation)
+    return {} if NESTED[annotation] is within else _choice(NESTED[annotation])
 
 
 def _inputs(encoder: Schema) -> Schema:
