@@ -151,7 +151,7 @@ MISTAKES = [
     # ------------------------------------------------------------------------------------------------------------ sections left out
     Mistake("no tasks", {"tasks:": "encoder: mlp", "  income: {column: income, kind: binary}\n  grade: {kind: multiclass}\n  wage: regression\nencoder: {name: mlp, widths: [8, 8], dropout: 0.1}\n": ""}, path="tasks", says=("tasks: {income: binary}",)),
     Mistake("unknown scaling", {"path: census.csv": "path: census.csv\n  scaling: robst"}, path="data.scaling", says=("did you mean 'robust'",)),
-    Mistake("a column of its own that is not there", {"path: census.csv": "path: census.csv\n  per_column: {agee: {rare: 3}}"}, path="data.per_column.agee", says=("did you mean 'age'",)),
+    Mistake("a column of its own that is not there", {"path: census.csv": "path: census.csv\n  per_column: {agee: {categories: {rare: 3}}}"}, path="data.per_column.agee", says=("did you mean 'age'",)),
     Mistake("an unknown key of one column", {"path: census.csv": "path: census.csv\n  per_column: {age: {scalin: robust}}"}, path="data.per_column.age.scalin", says=("did you mean 'scaling'",)),
     Mistake("no data", {"data:\n  path: census.csv\n  split: {method: stratified, fractions: [0.6, 0.2, 0.2]}\n": ""}, path="data", says=("data: {path: census.csv}",)),
     Mistake("no kind", {"{kind: multiclass}": "{weight: 2}"}, at="7", path="tasks.grade.kind", says=("expected the kind of the task", "binary, multiclass, regression")),

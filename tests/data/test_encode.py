@@ -19,8 +19,9 @@ from cotrain.core.errors import DataError
 from cotrain.data.categories import KNOWN, MISSING, RARE, UNSEEN, CategoryEncoder
 from cotrain.data.column_settings import ColumnSettings, ScalingSettings
 from cotrain.data.columns import Part
-from cotrain.data.dates import DateEncoder
+from cotrain.data.date_parts import DateEncoder
 from cotrain.data.encode import TableEncoder
+from cotrain.data.feature_settings import CategorySettings
 from cotrain.data.infer import infer
 from cotrain.data.numbers import CLIP, NumberEncoder
 from cotrain.data.settings import DataSettings
@@ -276,7 +277,11 @@ def test_the_specification_tells_quantiles_of_the_training_cells_as_they_stand(p
 
 def test_what_is_said_of_one_column_holds_for_it_alone(people: pl.DataFrame) -> None:
     encoder = fitted(
-        people, per_column={"pay": ColumnSettings(scaling=ScalingSettings("robust")), "city": ColumnSettings(rare=100)}
+        people,
+        per_column={
+            "pay": ColumnSettings(scaling=ScalingSettings("robust")),
+            "city": ColumnSettings(categories=CategorySettings(rare=100)),
+        },
     )
     made = {one.columns[0]: one for one in encoder.encoders}
     plain = {one.columns[0]: one for one in fitted(people).encoders}

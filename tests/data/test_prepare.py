@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from cotrain.core.errors import ConfigError, DataError
 from cotrain.data.column_settings import ColumnSettings, ScalingSettings
+from cotrain.data.feature_settings import CategorySettings
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import read_table
 from cotrain.data.settings import DataSettings, SplitSettings
@@ -190,8 +191,8 @@ def test_every_setting_and_every_byte_has_an_entry_of_its_own(people: pl.DataFra
         return prepare(read_table(path), **({"targets": toys("score")} | settings), cache=cache)
 
     said: list[dict[str, Any]] = [
-        {"rare": 5}, {"scaling": ScalingSettings("robust")}, {"weight": "pay"}, {"kinds": {"age": "category"}},
-        {"split": SplitSettings(fractions=(0.5, 0.2, 0.3))}, {"per_column": {"pay": ColumnSettings(rare=3)}},
+        {"categories": CategorySettings(rare=5)}, {"scaling": ScalingSettings("robust")}, {"weight": "pay"}, {"kinds": {"age": "category"}},
+        {"split": SplitSettings(fractions=(0.5, 0.2, 0.3))}, {"per_column": {"pay": ColumnSettings(categories=CategorySettings(rare=3))}},
     ]  # fmt: skip
     changes: list[dict[str, Any]] = [
         {}, {"seed": 1}, {"inputs": ["age", "city"]}, {"targets": toys("score", "ill")},
@@ -283,7 +284,7 @@ def test_nothing_learnt_depends_on_rows_outside_training(
                     kinds={"x": "number", "word": "category"},
                     split=SplitSettings("column", by="part"),
                     scaling=ScalingSettings(scaling),
-                    rare=rare,
+                    categories=CategorySettings(rare=rare),
                 ),
             )
         )

@@ -127,7 +127,12 @@ def test_drug_reviews_hold_lines_inside_quotes_and_words_for_missing(real_data: 
     assert table.frame["sideEffectsReview"].null_count() == 98
     ready = prepare(table, targets=toys("rating"))
     whole(ready)
-    assert ready.encoder.columns == ("urlDrugName", "effectiveness", "sideEffects", "condition")
+    texts = ("benefitsReview", "sideEffectsReview", "commentsReview")
+    assert set(ready.encoder.columns) == {"urlDrugName", "effectiveness", "sideEffects", "condition", *texts}
+    names = ready.specs["words"].names
+    assert [sum(name.startswith(f"{text}: ") for name in names) for text in texts] == [512] * 3
+    assert "sideEffectsReview is missing" in names
+    assert ready.data.inputs["words"].values.shape == (4143, len(names))
 
 
 def test_the_smart_home_numbers_its_columns_in_a_commented_header(real_data: Find) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cotrain.core.errors import ConfigError
-from cotrain.data.column_settings import ColumnSettings, ScalingSettings
+from cotrain.data.column_settings import ScalingSettings
+from cotrain.data.feature_settings import CategorySettings, DateSettings, TextSettings
 from cotrain.data.settings import MISSING, DataSettings, ReadSettings, SplitSettings
 
 
@@ -41,6 +44,30 @@ def test_wrong_settings_are_refused_with_the_nearest_word() -> None:
     with pytest.raises(ConfigError, match="did you mean 'robust'"):
         ScalingSettings("robst")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="at least 1"):
-        DataSettings(rare=0)
-    with pytest.raises(ConfigError, match=r"per_column\.rare: a count of at least 1"):
-        ColumnSettings(rare=0)
+        CategorySettings(rare=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: CategorySettings(encoding="hsah"), "encoding: unknown encoding 'hsah'; did you mean 'hash'"),  # type: ignore[arg-type]
+        (lambda: CategorySettings(most=0), "most: a count of at least 1 is expected, got 0"),
+        (lambda: CategorySettings(buckets=1), "buckets: a count of at least 2"),
+        (lambda: CategorySettings(folds=1), "folds: a count of at least 2"),
+        (
+            lambda: CategorySettings(smoothing=-1.0),
+            "smoothing: a finite number of rows of at least 0 is expected, got -1",
+        ),
+        (lambda: CategorySettings(smoothing=float("nan")), "smoothing: a finite number"),
+        (lambda: TextSettings(features=0), "features: a count of at least 1"),
+        (lambda: TextSettings(min_count=0), "min_count: a count of at least 1"),
+        (lambda: TextSettings(ngrams=(2, 1)), "ngrams: the fewest and the most words"),
+        (lambda: TextSettings(analyzer="chars"), "did you mean 'char'"),  # type: ignore[arg-type]
+        (lambda: DateSettings(parts=("weekdays",)), "did you mean 'weekday'"),  # type: ignore[arg-type]
+        (lambda: DateSettings(parts=()), "at least one part"),
+        (lambda: DateSettings(zone="Europe/Berln"), "did you mean 'Europe/Berlin'"),
+    ],
+)
+def test_wrong_settings_of_features_are_refused(make: Callable[[], object], says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        make()

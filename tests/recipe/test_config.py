@@ -11,6 +11,7 @@ from cotrain.balance.engine import Engine
 from cotrain.balance.nash_mtl import NashMTL
 from cotrain.core.gallery import settings_of
 from cotrain.data.column_settings import ColumnSettings, ScalingSettings
+from cotrain.data.feature_settings import CategorySettings
 from cotrain.encoders.mlp import MLP
 from cotrain.recipe.balance_settings import EngineSettings
 from cotrain.recipe.config import Config, config_from_dict, load_config
@@ -248,11 +249,16 @@ def test_own_classes_are_imported_and_their_faults_told(tmp_path: Path, monkeypa
 
 def test_what_holds_for_one_column_is_read_and_written_out_again() -> None:
     tree = {
-        "data": {"scaling": "robust", "per_column": {"pay": {"scaling": {"name": "quantile"}}, "city": {"rare": 5}}},
+        "data": {
+            "scaling": "robust",
+            "per_column": {"pay": {"scaling": {"name": "quantile"}}, "city": {"categories": {"rare": 5}}},
+        },
         "tasks": {"age": "regression"},
     }
     config = config_from_dict(tree, files=False)
     assert config.data.scaling == ScalingSettings("robust")
     assert config.data.of("pay").scaling == ScalingSettings("quantile")
-    assert config.data.of("city") == ColumnSettings(ScalingSettings("robust"), 5)
+    assert config.data.of("city") == ColumnSettings(
+        ScalingSettings("robust"), CategorySettings(rare=5), config.data.text, config.data.dates
+    )
     assert config_from_dict(config.as_dict(), files=False) == config

@@ -22,6 +22,17 @@ TRUTH = ("true", "false")
 UNSEEN, MISSING, RARE, KNOWN = 0, 1, 2, 3
 
 
+def as_label_words(series: pl.Series) -> pl.Series:
+    """Any column as words, truth values in small letters however they are written.
+
+    >>> as_label_words(pl.Series(["TRUE", "Rom"])).to_list(), as_label_words(pl.Series([True])).to_list()
+    (['true', 'Rom'], ['true'])
+    """
+    words = as_words(series)
+    small = words.str.to_lowercase()
+    return small.zip_with(small.is_in(TRUTH).fill_null(False), words)
+
+
 @dataclass(frozen=True)
 class CategoryEncoder:
     """One column of labels. `labels` have codes of their own, `pooled` share one, `missing`: training had missing cells."""
@@ -35,8 +46,10 @@ class CategoryEncoder:
     missing: bool
 
     @staticmethod
-    def fit(series: pl.Series, *, rare: int = 2) -> CategoryEncoder:
+    def fit(series: pl.Series, *, rare: int = 2, most: int | None = None) -> CategoryEncoder:
         """Fitted on the training rows of a column of any type; the order of the rows does not matter.
+
+        rare: labels seen fewer times are pooled. most: so many labels have codes of their own at most, the most frequent ones.
 
         >>> encoder = CategoryEncoder.fit(pl.Series("city", ["Rom", "Rom", "Bari", None]), rare=2)
         >>> encoder.encode(pl.Series(["Rom", "Bari", "Oslo", None])).tolist()
@@ -47,8 +60,10 @@ class CategoryEncoder:
             words = words.str.to_lowercase()
         counts = words.drop_nulls().alias("word").value_counts(name="count")
         counts = counts.sort(["count", "word"], descending=[True, False])
-        labels = counts.filter(pl.col("count") >= rare)["word"].to_list()
-        pooled = counts.filter(pl.col("count") < rare)["word"].sort().to_list()
+        whole = counts.filter(pl.col("count") >= rare).height
+        own = whole if most is None else min(whole, most)
+        labels = counts.head(own)["word"].to_list()
+        pooled = counts.slice(own)["word"].sort().to_list()
         return CategoryEncoder(series.name, tuple(labels), tuple(pooled), words.has_nulls())
 
     @property

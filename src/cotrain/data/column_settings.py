@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from cotrain.core.errors import ConfigError, unknown
+from cotrain.data.feature_settings import CategorySettings, DateSettings, TextSettings
 
 ScalingName = Literal["standard", "robust", "quantile"]
 
@@ -29,18 +30,10 @@ class ScalingSettings:
 class ColumnSettings:
     """What holds for one column in place of what `data` says of all; None leaves that as it is.
 
-    scaling: of numbers. rare: labels of a category seen fewer times than this in training share one code.
+    scaling: of numbers. categories, text, dates: as `data` has them; a key left out has its default, not what `data` says.
     """
 
     scaling: ScalingSettings | None = None
-    rare: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.rare is not None:
-            check_rare("data.per_column.rare", self.rare)
-
-
-def check_rare(key: str, count: int) -> None:
-    """Raises ConfigError for a count below 1."""
-    if count < 1:
-        raise ConfigError(f"{key}: a count of at least 1 is expected, got {count}; 1 gives every label its own code")
+    categories: CategorySettings | None = None
+    text: TextSettings | None = None
+    dates: DateSettings | None = None

@@ -1,38 +1,47 @@
-"""Dates: reading them from words, and encoding them as year and cycles (month, weekday, hour) that vary in training.
-
-A cycle of length n at place p is (sin 2 pi p / n, cos 2 pi p / n), so that December lies beside January. A missing date has the
-year of the training mean and 0 in every cycle (the circle's centre), with an indicator where training rows had missing ones.
-"""
+"""Dates: reading them from words, from numbers since 1970, and with or without a time zone."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+import re
+from typing import Literal
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from cotrain.core.errors import DataError
-from cotrain.core.state import plain
-from cotrain.data.columns import Part, rising
 
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%m/%d/%y", "%d.%m.%y")  # fmt: skip
-_CLOCKS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S%.f", "T%H:%M:%S%.f", "T%H:%M:%S%.fZ")
-_CYCLES = {"month": 12, "weekday": 7, "hour": 24}
+_CLOCKS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S%.f", "T%H:%M:%S%.f", "T%H:%M:%S%.fZ", "T%H:%M:%S%z", " %H:%M:%S%z", " %H:%M:%S %z", "T%H:%M:%S%.f%z", " %H:%M:%S%.f%z")  # fmt: skip
 
 
-def as_dates(series: pl.Series, form: str | None) -> pl.Series:
-    """The column as Datetime. Raises DataError naming the first row and cell that is no date in the form."""
+EPOCHS: dict[str, Literal["s", "ms", "us", "ns"]] = {
+    "epoch_s": "s",
+    "epoch_ms": "ms",
+    "epoch_us": "us",
+    "epoch_ns": "ns",
+}
+"""Forms of dates written as a number since 1970: `date(epoch_s)` are seconds."""
+
+_EARLIEST, _LATEST = 157_766_400.0, 4_102_444_800.0  # 1975 and 2100, in seconds
+_EPOCH_NAME = re.compile(r"(^|[^a-z])(timestamps?|unix|epoch|posix|ts|utc)($|[^a-z])")
+
+
+def as_dates(series: pl.Series, form: str | None, zone: str | None = None) -> pl.Series:
+    """The column as Datetime, without a time zone. Raises DataError naming the first row and cell that is no date in the form.
+
+    zone: dates that know their time zone, and numbers since 1970, are taken as the clocks there show them (None: in UTC); dates that
+    know none are taken as they stand.
+    """
     if series.dtype in (pl.Datetime, pl.Date):
-        return _plain(series)
+        return _plain(series, zone)
+    if form in EPOCHS:
+        return _since_1970(series, form, zone)
     if series.dtype != pl.String:
         if series.null_count() == len(series):
             return series.cast(pl.Datetime("us"))
         series = series.cast(pl.String)
     if form is None:
         form, _ = date_form(series)
-    dates = _parsed(series, form) if form else None
+    dates = _parsed(series, form, zone) if form else None
     wrong = (dates.is_null() if dates is not None else series.is_not_null()) & series.is_not_null()
     if dates is None or wrong.any():
         row = wrong.arg_max() or 0
@@ -44,16 +53,51 @@ def as_dates(series: pl.Series, form: str | None) -> pl.Series:
     return dates
 
 
-def _plain(series: pl.Series) -> pl.Series:
+def _plain(series: pl.Series, zone: str | None) -> pl.Series:
     if isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone is not None:
-        series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        series = series.dt.convert_time_zone(zone or "UTC").dt.replace_time_zone(None)
     return series.cast(pl.Datetime("us"))
 
 
-def _parsed(series: pl.Series, form: str) -> pl.Series:
+def _parsed(series: pl.Series, form: str, zone: str | None = None) -> pl.Series:
     clock = "%H" in form
     dates = series.str.strptime(pl.Datetime("us") if clock else pl.Date, form, strict=False)
-    return dates.cast(pl.Datetime("us"))
+    if form.endswith("Z") and zone is not None:
+        dates = dates.dt.replace_time_zone("UTC")
+    return _plain(dates, zone)
+
+
+def _since_1970(series: pl.Series, form: str, zone: str | None) -> pl.Series:
+    numbers = series.cast(pl.Float64, strict=False)
+    wrong = numbers.is_null() & series.is_not_null()
+    if wrong.any():
+        row = wrong.arg_max() or 0
+        raise DataError(
+            f"column '{series.name}', row {row + 1}: a number since 1970 ({form}) is expected, got '{series[row]}'; correct "
+            f"the cell, or say how dates are written, for example kinds: {{{series.name}: date(%d/%m/%Y)}}"
+        )
+    dates = pl.from_epoch(numbers.cast(pl.Int64, strict=False), time_unit=EPOCHS[form])
+    return _plain(dates.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"), zone).alias(series.name)
+
+
+def epoch_form(numbers: pl.Series, name: str | None = None) -> str | None:
+    """The unit in which whole numbers count from 1970, if every one lies between 1975 and 2100 in it; None for any other number.
+
+    name: looked at too where it is given: only a column named like a time stamp is one.
+
+    >>> epoch_form(pl.Series([1_700_000_000])), epoch_form(pl.Series([1_700_000_000_000])), epoch_form(pl.Series([1_700_000_000]), "pay")
+    ('epoch_s', 'epoch_ms', None)
+    """
+    held = numbers.drop_nulls()
+    if name is not None and not _EPOCH_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower().replace("_", " ")):
+        return None
+    if not len(held) or not numbers.dtype.is_numeric():
+        return None
+    low, high = float(held.min()), float(held.max())  # type: ignore[arg-type]
+    for form, size in zip(EPOCHS, (1.0, 1e3, 1e6, 1e9), strict=True):
+        if _EARLIEST * size <= low and high < _LATEST * size:
+            return form
+    return None
 
 
 def date_form(words: pl.Series) -> tuple[str | None, str]:
@@ -94,112 +138,3 @@ def date_form(words: pl.Series) -> tuple[str | None, str]:
         why = "the rows rise so" if rising else "day and month could be either"
         return chosen, f"dates read as {chosen}: {why}"
     return fits[0], f"dates written {fits[0]}"
-
-
-@dataclass(frozen=True)
-class DateEncoder:
-    """One date column as numbers: `parts` that vary in training, the year standardised, an indicator for missing."""
-
-    kind: ClassVar[str] = "date"
-    field: ClassVar[str] = "numbers"
-
-    name: str
-    form: str | None
-    parts: tuple[str, ...]
-    year: float
-    spread: float
-    indicator: bool
-    quantiles: tuple[tuple[float, ...], ...] = ()
-
-    @staticmethod
-    def fit(series: pl.Series, form: str | None) -> DateEncoder:
-        """Fitted on the training rows of a column (words or dates)."""
-        dates = as_dates(series, form).drop_nulls()
-        years = np.sort(dates.dt.year().to_numpy().astype(np.float64))
-        parts = [part for part in ("year", *_CYCLES) if len(dates) and _part(dates, part).n_unique() > 1]
-        if not parts:
-            parts = ["year"]
-        spread = float(years.std()) if len(years) else 0.0
-        made = DateEncoder(
-            series.name,
-            form,
-            tuple(parts),
-            float(years.mean()) if len(years) else 0.0,
-            spread or 1.0,
-            bool(series.has_nulls()),
-        )
-        found = [rising(values) for values in made._waves(dates)]
-        return replace(made, quantiles=(*found, (0.0, 1.0)) if made.indicator else tuple(found))
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The column read."""
-        return (self.name,)
-
-    @property
-    def cardinalities(self) -> tuple[int, ...]:
-        """None: these are numbers."""
-        return ()
-
-    @property
-    def note(self) -> str:
-        """How the column is encoded, in a few words."""
-        return "as " + ", ".join(self.parts) + (", missing cells marked" if self.indicator else "")
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """The names of the numbers this column becomes."""
-        names: list[str] = []
-        for part in self.parts:
-            names += (
-                [f"{self.name} year"] if part == "year" else [f"{self.name} {part} {wave}" for wave in ("sin", "cos")]
-            )
-        return (*names, f"{self.name} is missing") if self.indicator else tuple(names)
-
-    def encode(self, series: pl.Series) -> list[NDArray[np.float32]]:
-        """One [B] float32 column for every feature."""
-        dates = as_dates(series.alias(self.name), self.form)
-        out = self._waves(dates)
-        return [*out, dates.is_null().to_numpy().astype(np.float32)] if self.indicator else out
-
-    def part(self, frame: pl.DataFrame) -> Part:
-        """The features of any rows; those of a missing date are marked as filler."""
-        values = self.encode(frame[self.name])
-        series = frame[self.name]
-        if not series.has_nulls():
-            return Part(values)
-        held = series.is_not_null().to_numpy()
-        whole = len(values) - self.indicator
-        return Part(values, [held] * whole + [None] * self.indicator)
-
-    def _waves(self, dates: pl.Series) -> list[NDArray[np.float32]]:
-        out: list[NDArray[np.float32]] = []
-        for part in self.parts:
-            place = _part(dates, part).cast(pl.Float64).to_numpy()
-            if part == "year":
-                out.append(np.nan_to_num((place - self.year) / self.spread).astype(np.float32))
-            else:
-                turn = place * (2 * np.pi / _CYCLES[part])
-                out += [np.nan_to_num(np.sin(turn)).astype(np.float32), np.nan_to_num(np.cos(turn)).astype(np.float32)]
-        return out
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON from which `from_json` makes an equal encoder."""
-        return {"kind": self.kind, **plain(asdict(self))}
-
-    @staticmethod
-    def from_json(value: dict[str, Any]) -> DateEncoder:
-        """The encoder `to_json` wrote."""
-        known = {key: one for key, one in value.items() if key != "kind"}
-        quantiles = tuple(tuple(one) for one in value["quantiles"])
-        return DateEncoder(**(known | {"parts": tuple(value["parts"]), "quantiles": quantiles}))
-
-
-def _part(dates: pl.Series, part: str) -> pl.Series:
-    if part == "year":
-        return dates.dt.year()
-    if part == "month":
-        return dates.dt.month() - 1
-    if part == "weekday":
-        return dates.dt.weekday() - 1
-    return dates.dt.hour()

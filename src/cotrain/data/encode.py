@@ -1,7 +1,7 @@
 """A table's inputs as fields: fitted on the training rows only, kept as JSON, the same for every row that ever comes.
 
 Fields: `numbers` [B, C] float32 (scaled numbers, date parts, indicators of missing cells), with `valid` [B, C] where cells are
-missing, and `categories` [B, C] int64. A new kind of encoder is a file of its own, a row of `ENCODERS` and a line of `fitted`.
+missing, `categories` [B, C] int64 and `words` [B, C] float32 (weights of words in texts). A new kind of encoder is a file of its own, a row of `ENCODERS` and a line of `fitted`.
 """
 
 from __future__ import annotations
@@ -18,22 +18,29 @@ from numpy.typing import NDArray
 
 from cotrain.core.errors import DataError, nearest
 from cotrain.core.fields import Field
+from cotrain.core.randomness import derive
 from cotrain.core.spec import FieldSpec
+from cotrain.data.buckets import HashEncoder
 from cotrain.data.categories import CategoryEncoder
 from cotrain.data.clean import tidy
 from cotrain.data.columns import FIELDS, ColumnEncoder, FoldedEncoder, Part, Training
-from cotrain.data.dates import DateEncoder
+from cotrain.data.date_parts import DateEncoder
+from cotrain.data.feature_settings import CategorySettings
 from cotrain.data.infer import ENCODED, Column
 from cotrain.data.numbers import NumberEncoder, as_floats
 from cotrain.data.settings import MISSING, DataSettings
+from cotrain.data.target_statistics import TargetEncoder, target_values
+from cotrain.data.words import BagEncoder
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever the same table would be split otherwise or encoded into other numbers; part of every cache key and stored file."""
 
 PLAIN = DataSettings()
 """Every column as it is encoded unless a person says otherwise."""
 
-ENCODERS: tuple[type[ColumnEncoder], ...] = (NumberEncoder, CategoryEncoder, DateEncoder)
+ENCODERS: tuple[type[ColumnEncoder], ...] = (
+    NumberEncoder, CategoryEncoder, HashEncoder, TargetEncoder, DateEncoder, BagEncoder,
+)  # fmt: skip
 _KINDS = {one.kind: one for one in ENCODERS}
 
 
@@ -44,10 +51,46 @@ def fitted(frame: pl.DataFrame, column: Column, settings: DataSettings, training
         scaling = said.scaling or settings.scaling
         return [NumberEncoder.fit(column.name, as_floats(series), scaling.name)]
     if column.kind in ("category", "binary"):
-        return [CategoryEncoder.fit(series, rare=said.rare or settings.rare)]
+        return _of_labels(series, said.categories or settings.categories, training)
     if column.kind == "date":
-        return [DateEncoder.fit(series, column.form)]
+        dates = said.dates or settings.dates
+        return [DateEncoder.fit(series, column.form, parts=dates.parts, zone=dates.zone)]
+    if column.kind == "text":
+        text = said.text or settings.text
+        analyzer = None if text.analyzer == "auto" else text.analyzer
+        return [
+            BagEncoder.fit(
+                series, features=text.features, ngrams=text.ngrams, min_count=text.min_count, analyzer=analyzer
+            )
+        ]
     return []
+
+
+def _of_labels(series: pl.Series, said: CategorySettings, training: Training) -> list[ColumnEncoder]:
+    """The encoders of a column of labels: codes, hashes, statistics of the targets, or codes and statistics."""
+    if said.encoding == "hash":
+        return [HashEncoder(series.name, said.buckets)]
+    found: list[ColumnEncoder] = []
+    if said.encoding != "target":
+        most = said.most if said.encoding == "auto" else None
+        found.append(CategoryEncoder.fit(series, rare=said.rare, most=most))
+    if said.encoding in ("target", "both"):
+        targets = target_values(training.targets)
+        if not targets:
+            raise DataError(
+                f"column '{series.name}': statistics of targets need a target of classes or numbers, and no task has one; "
+                "say data.categories: {encoding: codes}"
+            )
+        found.append(
+            TargetEncoder.fit(
+                series,
+                targets,
+                smoothing=said.smoothing,
+                folds=said.folds,
+                seed=derive(training.seed, "target", series.name),
+            )
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What kind of column each one is, with the reason, so that a person can look at it and say otherwise.
 
-Kinds: number, category, binary (a category of two), date, text, identifier, constant, other (lists, bytes). Text, identifiers,
-constants and others are no inputs; that is said, not done in silence.
+Kinds: number, category, binary (a category of two), date, text, identifier, constant, other (lists, bytes). Identifiers, constants
+and others are no inputs; that is said, not done in silence.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from typing import Any
 import polars as pl
 
 from cotrain.core.errors import ConfigError, DataError, unknown
-from cotrain.data.dates import date_form
+from cotrain.data.dates import date_form, epoch_form
+from cotrain.data.identifiers import is_code, is_index, named_numbers, named_words
 from cotrain.data.numbers import as_floats
 from cotrain.data.typed import looks_numeric
 
 KINDS = ("number", "category", "binary", "date", "text", "identifier", "constant", "ignore")
-ENCODED = ("number", "category", "binary", "date")
+ENCODED = ("number", "category", "binary", "date", "text")
 
 FEW = 10
 """Whole numbers with at most this many different values, each coming often, are taken for codes of categories."""
-
-_CODE = re.compile(r"(^|[^a-z])(id|code|zip|zipcode|postcode|plz|uuid|guid|key)s?($|[^a-z])")
-_INDEX = re.compile(r"^\(index\)$|^unnamed: ?\d+$|^__index_level_\d+__$|^(row_?)?(index|number|nr|rownames?)$")
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,8 @@ def said(series: pl.Series, word: str) -> tuple[str, str, str | None]:
         raise ConfigError(f"data.kinds.{series.name}: " + unknown("kind", kind, KINDS))
     if kind == "number":
         as_floats(series)
+    if kind == "date" and form is None and series.dtype.is_numeric():
+        form = epoch_form(series)
     if kind == "date" and form is None and series.dtype == pl.String:
         form, _ = date_form(series)
         if form is None:
@@ -121,38 +121,39 @@ def guess(series: pl.Series, missing: int, unique: int) -> tuple[str, str, str |
         return "constant", f"always {_shown(series)}", None
     if unique == 1:
         return "binary", f"{_shown(series)} or missing", None
-    if _INDEX.search(name) and unique > held / 3 and not series.dtype.is_float():
+    if is_index(name) and unique > held / 3 and not series.dtype.is_float():
         return "identifier", "an index by its name, which says nothing about the row", None
     if series.dtype in (pl.Date, pl.Datetime):
         return "date", "a date by its type", None
     if series.dtype == pl.Boolean or unique == 2:
         return "binary", "two different values", None
     if series.dtype.is_numeric():
-        return (*guess_number(series, held, unique, name), None)
+        form = epoch_form(series, series.name)
+        if form is not None:
+            return "date", f"named like a time stamp and counts from 1970 ({form})", form
+        return (*guess_number(series, held, unique), None)
     if series.dtype == pl.String:
-        return guess_words(series, held, unique, name)
+        return guess_words(series, held, unique)
     return "category", f"{unique} different values of type {series.dtype}", None
 
 
-def guess_number(series: pl.Series, held: int, unique: int, name: str) -> tuple[str, str]:
+def guess_number(series: pl.Series, held: int, unique: int) -> tuple[str, str]:
     """(kind, why) for a column of numbers."""
     values = series.drop_nulls()
     whole = not series.dtype.is_float() or bool((values == values.round(0)).all())
     if not whole:
         return "number", f"{unique} different numbers"
-    named = is_code(series.name)
-    if named and unique > held / 2 and held >= 20:
-        return "identifier", "named like one, and most rows have a value of their own"
-    if unique == held and held >= 20 and values.is_sorted() and float(values[-1]) - float(values[0]) == held - 1:
-        return "identifier", "counts the rows"
-    if named:
+    why = named_numbers(series, held, unique)
+    if why is not None:
+        return "identifier", why
+    if is_code(series.name):
         return "category", f"named like a code, {unique} different ones"
     if unique <= FEW and held >= 10 * unique and float(values.min()) >= 0:  # type: ignore[arg-type]
         return "category", f"only {unique} different whole numbers"
     return "number", f"{unique} different whole numbers"
 
 
-def guess_words(series: pl.Series, held: int, unique: int, name: str) -> tuple[str, str, str | None]:
+def guess_words(series: pl.Series, held: int, unique: int) -> tuple[str, str, str | None]:
     """(kind, why, form) for a column of words. Raises DataError where it is numbers but for a few cells."""
     form, why = date_form(series)
     if form is not None:
@@ -166,10 +167,11 @@ def guess_words(series: pl.Series, held: int, unique: int, name: str) -> tuple[s
     spaces = sample.str.count_matches(r"\s+").mean() or 0.0
     if isinstance(spaces, (int, float)) and spaces >= 4 and unique > min(held / 5, 200):
         return "text", f"sentences of about {spaces + 1:.0f} words, {unique} different ones", None
-    if unique == held and held >= 20:
-        return "identifier", "every row has a word of its own", None
-    if unique > held / 2 and held >= 50:
-        return "identifier", f"{unique} different words in {held} rows: nothing to learn from most of them", None
+    if unique > min(held / 5, 200) and without_blanks(sample):
+        return "text", f"sentences of a language without blanks, {unique} different ones", None
+    identifier = named_words(series, held, unique)
+    if identifier is not None:
+        return "identifier", identifier, None
     return "category", f"{unique} different words", None
 
 
@@ -183,9 +185,14 @@ def described(columns: Sequence[Column]) -> list[str]:
     ]
 
 
-def is_code(name: str) -> bool:
-    """Whether a name is that of a code or an identifier: `det_ind_code`, `placeID`, `zip`."""
-    return _CODE.search(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()) is not None
+def without_blanks(words: pl.Series) -> bool:
+    """Whether words are sentences of Chinese, Japanese, Thai, Lao, Khmer or Burmese: eight such letters or more in the middle one.
+
+    >>> without_blanks(pl.Series(["房间很干净，服务也很好"])), without_blanks(pl.Series(["北京"]))
+    (True, False)
+    """
+    letters = words.str.count_matches(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]").median()
+    return isinstance(letters, (int, float)) and letters >= 8
 
 
 def _shown(series: pl.Series) -> str:

@@ -182,7 +182,8 @@ def _pure(codes: Ints, truth: Ints) -> str | None:
     np.add.at(table, (codes, truth), 1)
     purity, common = table.max(axis=1).sum() / len(codes), table.sum(axis=0).max() / len(codes)
     if 1 - purity <= 0.001 * min(1.0, 20 * (1 - common)):
-        return f"each of its values goes with one label in {purity:.2%} of the rows"
+        back = ", and each label with one of its values" if values == (table.sum(axis=0) > 0).sum() else ""
+        return f"each of its values goes with one label in {purity:.2%} of the rows{back}"
     return None
 
 

@@ -28,8 +28,8 @@ from cotrain.data.clean import Step, marks, repeated
 from cotrain.data.columns import Training
 from cotrain.data.drawn import RowData
 from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
-from cotrain.data.infer import ENCODED, infer
-from cotrain.data.leaks import leaks
+from cotrain.data.infer import infer
+from cotrain.data.leak_account import all_leaks
 from cotrain.data.problems import warnings
 from cotrain.data.read import Table, read_given
 from cotrain.data.sample import EncodedData
@@ -127,10 +127,8 @@ def prepare(
     fields, said = encoder.encode(ready.frame, places=places_of(splits["train"], len(table)))
     said += told
     data = EncodedData(fields, answers, splits=splits, weight=ready.weight, source=source)
-    numbers = {column.name: column.kind == "number" for column in taken if column.kind in ENCODED}
-    random = np.random.default_rng(derive(seed, "leaks"))
     found = warnings(ready.frame, rows, inputs=taken, targets=ready.targets, splits=splits, steps=ready.steps)
-    found += leaks(train, numbers, ready.targets, random)
+    found += all_leaks(ready.frame, columns, taken, ready.targets, splits, split.method, derive(seed, "leaks"))
     report: dict[str, Any] = {
         "origin": table.origin,
         "rows": len(table),

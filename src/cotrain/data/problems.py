@@ -53,7 +53,6 @@ def columns_left_out(inputs: Sequence[Column]) -> list[str]:
     for kind, what in (
         ("constant", "constant, so they say nothing"),
         ("identifier", "identifiers, so they say nothing about new rows"),
-        ("text", "free text, which has no encoder yet"),
         ("other", "lists or bytes, which have no encoder"),
     ):
         names = [column.name for column in inputs if column.kind == kind]

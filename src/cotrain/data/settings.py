@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from cotrain.core.errors import ConfigError, unknown
-from cotrain.data.column_settings import ColumnSettings, ScalingSettings, check_rare
+from cotrain.data.column_settings import ColumnSettings, ScalingSettings
+from cotrain.data.feature_settings import CategorySettings, DateSettings, TextSettings
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "NaT")
 """Words that stand for a missing cell unless they are kept. `none` in small letters is not one: it is a common label."""
@@ -111,7 +112,7 @@ class DataSettings:
 
     path: a file, a glob or several files. kinds: {column: kind} where the kind found is not the right one.
     drop_duplicates: drop repeated rows from the training split (they are always counted). scaling: of numbers.
-    rare: labels seen fewer times than this in the training split share one code; 2 pools what was seen once.
+    categories, text, dates: how these become inputs.
     per_column: {column: what holds for it instead}.
     weight: a column of non-negative row weights. cache: a folder for encoded data, or None to keep it in memory.
     """
@@ -129,19 +130,18 @@ class DataSettings:
     split: SplitSettings = SplitSettings()
     drop_duplicates: bool = False
     scaling: ScalingSettings = field(default_factory=ScalingSettings)
-    rare: int = 2
+    categories: CategorySettings = field(default_factory=CategorySettings)
+    text: TextSettings = field(default_factory=TextSettings)
+    dates: DateSettings = field(default_factory=DateSettings)
     per_column: Mapping[str, ColumnSettings] = field(default_factory=dict)
     weight: str | None = None
     cache: str | None = ".cotrain-cache"
-
-    def __post_init__(self) -> None:
-        check_rare("data.rare", self.rare)
 
     def of(self, column: str) -> ColumnSettings:
         """What holds for one column: what is said of it, else of all.
 
         >>> settings = DataSettings(per_column={"pay": ColumnSettings(scaling=ScalingSettings("robust"))})
-        >>> settings.of("pay").scaling.name, settings.of("age").scaling.name, settings.of("pay").rare
+        >>> settings.of("pay").scaling.name, settings.of("age").scaling.name, settings.of("pay").categories.rare
         ('robust', 'standard', 2)
         """
         said = self.per_column.get(column, ColumnSettings())

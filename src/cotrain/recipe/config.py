@@ -57,6 +57,7 @@ _SYNONYMS = {
     "training": "train",
     "random_state": "seed",
     "file": "data.path",
+    "rare": "data.categories.rare",
 }
 
 

@@ -32,12 +32,14 @@ class Table:
 
     @staticmethod
     def of(batch: Batch, specs: InputSpec) -> Table:
-        """Numbers and categories of a batch side by side. Raises UnsupportedError for any other kind of input."""
+        """Numbers, categories and weights of words of a batch side by side. Raises UnsupportedError for any other kind of input."""
         columns, categorical = [], []
         for name, field in batch.inputs.items():
             kind = specs[name].kind
-            if kind not in ("number", "category"):
-                raise UnsupportedError(f"boosted trees read numbers and categories; input '{name}' is of kind '{kind}'")
+            if kind not in ("number", "category", "bag"):
+                raise UnsupportedError(
+                    f"boosted trees read numbers, categories and bags of words; input '{name}' is of kind '{kind}'"
+                )
             columns.append(field.values.cpu().numpy().astype(np.float64))
             sizes = specs[name].cardinalities if kind == "category" else ()
             categorical += [size <= MOST_CODES for size in sizes] or [False] * columns[-1].shape[1]
