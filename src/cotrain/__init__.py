@@ -33,8 +33,14 @@ if TYPE_CHECKING:
     from cotrain.sharing.hard import Hard
     from cotrain.sharing.mmoe import MMoE
     from cotrain.tasks.binary import Binary
+    from cotrain.tasks.count import Count
     from cotrain.tasks.multiclass import Multiclass
+    from cotrain.tasks.multilabel import Multilabel
+    from cotrain.tasks.ordinal import Ordinal
+    from cotrain.tasks.positive import Positive
+    from cotrain.tasks.quantile import Quantile
     from cotrain.tasks.regression import Regression
+    from cotrain.tasks.survival import Survival
     from cotrain.training.loop import Trainer
 
 __version__ = "0.1.0"
@@ -48,7 +54,13 @@ __all__ = [
     "Field",
     "Binary",
     "Multiclass",
+    "Multilabel",
+    "Ordinal",
     "Regression",
+    "Count",
+    "Positive",
+    "Quantile",
+    "Survival",
     "MLP",
     "ResNet",
     "FTTransformer",
@@ -77,7 +89,13 @@ _HOME = {
     "Field": "cotrain.core.fields",
     "Binary": "cotrain.tasks.binary",
     "Multiclass": "cotrain.tasks.multiclass",
+    "Multilabel": "cotrain.tasks.multilabel",
+    "Ordinal": "cotrain.tasks.ordinal",
     "Regression": "cotrain.tasks.regression",
+    "Count": "cotrain.tasks.count",
+    "Positive": "cotrain.tasks.positive",
+    "Quantile": "cotrain.tasks.quantile",
+    "Survival": "cotrain.tasks.survival",
     "MLP": "cotrain.encoders.mlp",
     "ResNet": "cotrain.encoders.resnet",
     "FTTransformer": "cotrain.encoders.ft_transformer",

@@ -13,6 +13,7 @@ from cotrain.core.signals import Shape, Signal
 from cotrain.heads.gallery import HEADS
 from cotrain.heads.linear import LinearHead, PooledHead
 from cotrain.heads.mlp import MLPHead
+from cotrain.heads.proportional import ProportionalHead
 
 
 def linears(head: nn.Module) -> list[nn.Linear]:
@@ -66,6 +67,21 @@ def test_dropout_acts_while_training_only() -> None:
     assert torch.equal(head(signal), head(signal))
 
 
+@pytest.mark.parametrize("widths", [[], [6]])
+def test_the_proportional_head_is_one_score_and_constants(widths: list[int]) -> None:
+    head = ProportionalHead(widths=widths).build([Shape("vector", 5)], 4)
+    found = head([Signal(torch.randn(3, 5))])
+    assert [layer.out_features for layer in linears(head)] == [*widths, 1]
+    assert found[:, 0].unique().numel() == 3
+    assert found[:, 1:].tolist() == [[0.0, 0.0, 0.0]] * 3  # gaps that are 0 until learnt
+    found[:, 2].sum().backward()
+    assert head.constants.grad.tolist() == [0.0, 3.0, 0.0]
+    assert ProportionalHead().build([Shape("vector", 5)], 1)([Signal(torch.zeros(2, 5))]).shape == (2, 1)
+    with pytest.raises(ConfigError, match=r"proportional\.widths"):
+        ProportionalHead(widths=[0])
+
+
 def test_the_gallery_names_them() -> None:
-    assert {name: HEADS[name] for name in HEADS} == {"linear": LinearHead, "mlp": MLPHead}
+    known = {"linear": LinearHead, "mlp": MLPHead, "proportional": ProportionalHead}
+    assert {name: HEADS[name] for name in HEADS} == known
     assert isinstance(LinearHead().build([Shape("vector", 2)], 1), PooledHead)

@@ -11,9 +11,43 @@ from torch import Tensor
 from cotrain.core.errors import DataError
 from cotrain.core.fields import Field
 from cotrain.core.spec import Loss
-from cotrain.losses import absolute_error, binary_cross_entropy, cross_entropy, squared_error
+from cotrain.losses import (
+    CumulativeLink,
+    LogisticHazard,
+    NegativeBinomialDeviance,
+    Pinball,
+    TweedieDeviance,
+    absolute_error,
+    binary_cross_entropy,
+    cross_entropy,
+    gamma_deviance,
+    log_squared_error,
+    poisson_deviance,
+    squared_error,
+)
+from cotrain.losses.cumulative_link import outputs_of
 
 ROWS = 9
+
+
+def amounts(zeros: bool = True) -> Tensor:
+    """Amounts beside what is expected of a row, [ROWS, 2]; the first three are 0 where that may be."""
+    values = torch.rand(ROWS, 2) * 3 + 0.2
+    values[:3, 0] *= 0 if zeros else 1
+    return values
+
+
+def log_of_share(values: Tensor) -> Tensor:
+    """The output at which the expected amount is the amount; very small where that is 0."""
+    return torch.where(values[:, 0] > 0, (values[:, 0] / values[:, 1]).log(), torch.tensor(-1e4))[:, None]
+
+
+def lives() -> Tensor:
+    """Whole intervals survived, and whether the event came in the next: of three, as the survival codec writes them."""
+    survived = torch.arange(ROWS) % 4
+    return torch.stack([survived, (survived < 3) & (torch.arange(ROWS) % 3 > 0), survived, survived], 1).float()
+
+
 CASES: dict[str, tuple[Loss, Callable[[], Tensor], Callable[[], Tensor], Callable[[Tensor], Tensor]]] = {
     # name: loss, output, target values, the perfect output
     "squared": (squared_error, lambda: torch.randn(ROWS, 2), lambda: torch.randn(ROWS, 2), lambda t: t),
@@ -36,7 +70,43 @@ CASES: dict[str, tuple[Loss, Callable[[], Tensor], Callable[[], Tensor], Callabl
         lambda: torch.randint(4, (ROWS,)),
         lambda t: 200.0 * torch.nn.functional.one_hot(t, 4),
     ),
+    "several labels": (
+        binary_cross_entropy,
+        lambda: torch.randn(ROWS, 3),
+        lambda: (torch.rand(ROWS, 3) > 0.5).float(),
+        lambda t: 200 * t - 100,
+    ),
+    "ordered classes": (
+        CumulativeLink((0.3, -1.0, 0.2)),
+        lambda: torch.randn(ROWS, 3),
+        lambda: torch.randint(4, (ROWS,)),
+        lambda t: outputs_of(torch.where(torch.arange(3) < t[:, None], 200.0, -200.0)),
+    ),
+    "poisson": (poisson_deviance, lambda: torch.randn(ROWS, 1), amounts, log_of_share),
+    "poisson, amounts alone": (
+        poisson_deviance,
+        lambda: torch.randn(ROWS, 1),
+        lambda: amounts()[:, 0],
+        lambda t: log_of_share(torch.stack([t, torch.ones(ROWS)], 1)),
+    ),
+    "negative binomial": (NegativeBinomialDeviance(0.7), lambda: torch.randn(ROWS, 1), amounts, log_of_share),
+    "tweedie": (TweedieDeviance(1.3), lambda: torch.randn(ROWS, 1), amounts, log_of_share),
+    "gamma": (gamma_deviance, lambda: torch.randn(ROWS, 1), lambda: amounts(zeros=False), log_of_share),
+    "log-normal": (log_squared_error, lambda: torch.randn(ROWS, 1), lambda: amounts(zeros=False), log_of_share),
+    "quantiles": (
+        Pinball((0.1, 0.4, 0.9), (0.5, 0.1, -0.3)),
+        lambda: torch.randn(ROWS, 3),
+        lambda: torch.randn(ROWS, 1),
+        lambda t: torch.cat([torch.full((ROWS, 1), -100.0), t - 0.1, torch.full((ROWS, 1), -100.0)], 1),
+    ),
+    "hazards": (
+        LogisticHazard((-1.0, 0.0, 2.0)),
+        lambda: torch.randn(ROWS, 3),
+        lives,
+        lambda t: 200.0 * ((torch.arange(3) == t[:, :1]) & (t[:, 1:2] > 0)) - 100.0,
+    ),
 }
+READY = ("squared", "squared, one column", "absolute", "binary", "classes")
 EACH = pytest.mark.parametrize("name", CASES)
 
 
@@ -83,7 +153,7 @@ def test_outputs_in_half_precision_are_counted_in_single(name: str) -> None:
     assert float(total) == pytest.approx(float(loss(point, target, None)[0]), rel=0.05)
 
 
-@EACH
+@pytest.mark.parametrize("name", READY)
 def test_ready_made_losses_of_torch_agree(name: str) -> None:
     loss, output, values, _ = CASES[name]
     point, truth = output(), values()
@@ -131,8 +201,44 @@ def test_class_numbers_may_stand_in_a_column_or_be_floats() -> None:
         (cross_entropy, torch.zeros(3), torch.zeros(3, dtype=torch.int64), "expected outputs"),
         (cross_entropy, torch.zeros(3, 2), torch.tensor([0, 1, 2]), "class numbers from 0 to 1, got 2"),
         (cross_entropy, torch.zeros(3, 2), torch.tensor([0, -1, 1]), "class numbers from 0 to 1, got -1"),
+        (CumulativeLink(), torch.zeros(3), torch.tensor([0, 1, 1]), "expected outputs .N, classes - 1."),
+        (CumulativeLink(), torch.zeros(3, 1), torch.tensor([0, 1, 2]), "class numbers from 0 to 1, got 0 to 2"),
+        (poisson_deviance, torch.zeros(3, 2), torch.zeros(3, 2), "one output for each value"),
+        (poisson_deviance, torch.zeros(3, 1), torch.zeros(3, 3), "targets of .amount. or .amount, base."),
+        (Pinball((0.5,)), torch.zeros(3, 2), torch.zeros(3, 1), "expected outputs .N, 1."),
+        (LogisticHazard(), torch.zeros(3, 2), torch.zeros(3, 1), "targets .N, 2. of .intervals survived, event."),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_shape(loss: Loss, output: Tensor, values: Tensor, message: str) -> None:
     with pytest.raises(DataError, match=message):
         loss(output, Field.dense(values), None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ordered classes", "quantiles", "hazards", "poisson", "tweedie", "gamma", "log-normal", "negative binomial"],
+)
+@pytest.mark.parametrize("size", [50.0, 1e4])
+def test_outputs_of_any_size_have_a_finite_loss_and_gradient(name: str, size: float) -> None:
+    loss, output, values, _ = CASES[name]
+    point = (size * output()).requires_grad_()
+    total, _ = loss(point, Field.dense(values()), None)
+    (gradient,) = torch.autograd.grad(total, point)
+    assert bool(total.isfinite())
+    assert bool(gradient.isfinite().all())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["poisson", "gamma", "log-normal", "tweedie", "negative binomial", "quantiles", "hazards", "ordered classes"],
+)
+def test_what_stands_where_no_label_is_reaches_neither_loss_nor_gradient(name: str) -> None:
+    loss, output, values, _ = CASES[name]
+    held, truth, point = torch.arange(ROWS) % 2 == 0, values(), output().requires_grad_()
+    filler = torch.tensor(float("nan")) if truth.is_floating_point() else torch.tensor(-100)
+    spoilt = torch.where(held.reshape(-1, *([1] * (truth.dim() - 1))), truth, filler)
+    found, count = loss(point, Field(spoilt, held), None)
+    expected, _ = loss(point[held], Field.dense(truth[held]), None)
+    torch.testing.assert_close(found, expected)
+    assert float(count) == 5.0
+    assert bool(torch.autograd.grad(found, point)[0].isfinite().all())

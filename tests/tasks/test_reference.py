@@ -9,10 +9,20 @@ from hypothesis import strategies as st
 
 from cotrain.core.fields import Field
 from cotrain.core.spec import Task
+from cotrain.losses import NegativeBinomialDeviance, gamma_deviance, log_squared_error
 from cotrain.losses.absolute_error import absolute_error
 from cotrain.tasks.binary import Binary
+from cotrain.tasks.count import Count
+from cotrain.tasks.labels import ClassCodec
 from cotrain.tasks.multiclass import Multiclass
+from cotrain.tasks.multilabel import Multilabel
+from cotrain.tasks.numbers import NumberCodec
+from cotrain.tasks.ordinal import Ordinal, OrdinalCodec
+from cotrain.tasks.positive import Positive
+from cotrain.tasks.quantile import Quantile, QuantileCodec
 from cotrain.tasks.regression import Regression
+from cotrain.tasks.survival import Survival
+from cotrain.tasks.survival_times import SurvivalCodec
 
 TASKS: dict[str, Task] = {
     "binary": Binary("y"),
@@ -21,6 +31,24 @@ TASKS: dict[str, Task] = {
     "absolute": Regression("y", loss=absolute_error),
     "several columns": Regression("y", columns=("a", "b")),
     "several columns, absolute": Regression("y", columns=("a", "b"), loss=absolute_error),
+    "multilabel, several": Multilabel("y", columns=("a", "b")),
+    "ordinal": Ordinal("y", classes=4),
+    "ordinal, fitted": Ordinal("y", classes=4).with_codec(
+        OrdinalCodec(ClassCodec("y", ("y",), ("0", "1", "2", "3")), (0.5, -1.0, 0.3))
+    ),
+    "count": Count("y"),
+    "count, exposure": Count("y", exposure="e"),
+    "count, negative binomial": Count("y", exposure="e", loss=NegativeBinomialDeviance(2.0)),
+    "positive": Positive("y"),
+    "positive, gamma": Positive("y", loss=gamma_deviance),
+    "positive, log-normal": Positive("y", loss=log_squared_error),
+    "quantile": Quantile("y"),
+    "quantile, fitted": Quantile("y", levels=(0.2, 0.7)).with_codec(
+        QuantileCodec(NumberCodec("y", ("y",), (3.0,), (2.0,)), (0.2, 0.7), (-0.5, 0.4))
+    ),
+    "survival": Survival("y", columns=("t", "e")).with_codec(
+        SurvivalCodec("y", ("t", "e"), edges=(1.0, 2.0, 3.0), base=(-1.0, 0.0, 0.5))
+    ),
 }
 
 
@@ -32,7 +60,28 @@ def labels(kind: str, rows: int) -> Field:
             (torch.rand(rows) > 0.8).float().index_fill(0, torch.tensor([0]), 1).index_fill(0, torch.tensor([1]), 0),
             held,
         )
-    if kind == "multiclass":
+    if kind.startswith("survival"):
+        survived = torch.cat([torch.arange(4), torch.randint(4, (rows - 4,))])
+        came = (torch.rand(rows) > 0.4) & (survived < 3)
+        return Field(torch.stack([survived, came, survived, came], 1).float(), held)
+    if kind.startswith(("count", "positive")):
+        y = torch.poisson(torch.rand(rows) * 4) if kind.startswith("count") else torch.rand(rows) + 0.1
+        y = torch.where(torch.arange(rows) == 0, 3.0, y)
+        if kind == "positive":
+            y[1:4] = 0
+        base = (
+            torch.rand(rows) + 0.5
+            if kind in ("count, exposure", "count, negative binomial")
+            else torch.full((rows,), 2.0)
+        )
+        return Field(torch.stack([y, base], 1), held)
+    if kind.startswith("multilabel"):
+        values = (
+            (torch.rand(rows, 2) > 0.7).float().index_fill(0, torch.tensor([0]), 1).index_fill(0, torch.tensor([1]), 0)
+        )
+        valid = (torch.rand(rows, 2) > 0.3).index_fill(0, torch.arange(2), True)
+        return Field(values, valid.any(1), None, valid)
+    if kind.startswith(("multiclass", "ordinal")):
         return Field(torch.cat([torch.arange(4), torch.randint(3, (rows - 4,))]), held)
     values = torch.randn(rows, 2 if "several" in kind else 1).exp()
     if "several" in kind:
@@ -74,6 +123,10 @@ def test_a_rare_label_with_a_small_weight_is_not_rounded_up() -> None:
 def test_one_class_only_or_no_label_at_all_gives_a_finite_constant(kind: str) -> None:
     task = TASKS[kind]
     values = labels(kind, 8).filled() * 0
+    if kind.startswith(("count", "positive")):
+        values = values + torch.tensor([1.0, 1.0])  # the same amount in every row
+    if kind == "survival":
+        values[:, 1] = 1.0  # the event comes at once
     for held in (torch.ones(8, dtype=torch.bool), torch.zeros(8, dtype=torch.bool)):
         best = task.reference(Field(values, held), None)
         assert best is not None

@@ -11,10 +11,16 @@ from sklearn.metrics import roc_auc_score
 from cotrain.core.fields import Field
 from cotrain.core.spec import Task
 from cotrain.tasks.binary import Binary
+from cotrain.tasks.count import Count
 from cotrain.tasks.multiclass import Multiclass
+from cotrain.tasks.multilabel import Multilabel
+from cotrain.tasks.ordinal import Ordinal
+from cotrain.tasks.positive import Positive
+from cotrain.tasks.quantile import Quantile
 from cotrain.tasks.regression import Regression
 from cotrain.tasks.reweighted import AT_ONCE, SLOW_REPLICATES, errors_under, of_auc, of_mean
 from cotrain.tasks.scores import error_of
+from cotrain.tasks.survival import Survival
 
 ROWS = 60
 AGES = pl.DataFrame({"y": [0.0, 40.0]})
@@ -23,6 +29,12 @@ TASKS: list[Task] = [
     *(Multiclass("y", classes=3, metric=metric) for metric in ("accuracy", "f1_macro", "log_loss")),
     *(Regression("y", metric=metric).refitted(AGES) for metric in ("rmse", "mae", "r2")),
     Regression("y", columns=("a", "b")),
+    *(Ordinal("y", classes=4, metric=metric) for metric in ("kappa", "accuracy", "mae", "f1_macro")),
+    *(Count("y", exposure="e", metric=metric) for metric in ("d2", "deviance", "mae", "rmse", "rmsle")),
+    *(Positive("y", metric="d2", loss=loss) for loss in Positive.losses.values()),
+    *(Quantile("y", metric=metric).refitted(AGES) for metric in ("pinball", "mae", "width")),
+    Survival("y", time="t", event="e").refitted(pl.DataFrame({"t": [1.0, 2.0, 3.0], "e": [1, 1, 0]})),
+    Multilabel("y", columns=("a", "b"), metric="f1_micro"),
 ]
 
 
@@ -38,6 +50,14 @@ def test_they_equal_the_metric_under_each_weighting(task: Task, weighted: bool) 
         "binary": (torch.rand(ROWS) > 0.6).float(),
         "multiclass": torch.randint(3, (ROWS,)),
         "regression": torch.randn(ROWS, task.outputs),
+        "ordinal": torch.randint(4, (ROWS,)),
+        "count": torch.stack([torch.randint(5, (ROWS,)).float(), torch.rand(ROWS) + 0.5], 1),
+        "positive": torch.stack([torch.rand(ROWS) + 0.1, torch.ones(ROWS)], 1),
+        "quantile": torch.randn(ROWS, 1),
+        "survival": torch.stack(
+            [torch.zeros(ROWS), torch.zeros(ROWS), torch.rand(ROWS) * 3, torch.arange(ROWS) % 2], 1
+        ),
+        "multilabel": (torch.rand(ROWS, 2) > 0.5).float(),
     }[task.kind]
     output = torch.randn(ROWS, task.outputs).round(decimals=1)  # ties
     target, weight = Field(values, held), torch.rand(ROWS) if weighted else None

@@ -10,5 +10,6 @@
 
 from cotrain.heads.linear import LinearHead
 from cotrain.heads.mlp import MLPHead
+from cotrain.heads.proportional import ProportionalHead
 
-__all__ = ["LinearHead", "MLPHead"]
+__all__ = ["LinearHead", "MLPHead", "ProportionalHead"]

@@ -3,5 +3,6 @@
 from cotrain.core.gallery import Gallery
 from cotrain.heads.linear import LinearHead
 from cotrain.heads.mlp import MLPHead
+from cotrain.heads.proportional import ProportionalHead
 
-HEADS = Gallery("head", (LinearHead, MLPHead))
+HEADS = Gallery("head", (LinearHead, MLPHead, ProportionalHead))

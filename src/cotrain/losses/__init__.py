@@ -1,4 +1,4 @@
-"""Losses: pure functions `(output, target, weight) -> (sum, count)`, one file each.
+"""Losses: pure functions `(output, target, weight) -> (sum, count)`, one file each; those with settings are frozen values that are called alike.
 
 Every loss is >= 0 and 0 at a perfect answer, so that dividing by the loss of the best constant prediction means something.
 
@@ -13,6 +13,25 @@ Every loss is >= 0 and 0 at a perfect answer, so that dividing by the loss of th
 from cotrain.losses.absolute_error import absolute_error
 from cotrain.losses.binary_cross_entropy import binary_cross_entropy
 from cotrain.losses.cross_entropy import cross_entropy
+from cotrain.losses.cumulative_link import CumulativeLink
+from cotrain.losses.log_squared_error import log_squared_error
+from cotrain.losses.logistic_hazard import LogisticHazard
+from cotrain.losses.negative_binomial import NegativeBinomialDeviance
+from cotrain.losses.pinball import Pinball
 from cotrain.losses.squared_error import squared_error
+from cotrain.losses.tweedie_deviance import TweedieDeviance, gamma_deviance, poisson_deviance
 
-__all__ = ["absolute_error", "binary_cross_entropy", "cross_entropy", "squared_error"]
+__all__ = [
+    "absolute_error",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "CumulativeLink",
+    "gamma_deviance",
+    "log_squared_error",
+    "LogisticHazard",
+    "NegativeBinomialDeviance",
+    "Pinball",
+    "poisson_deviance",
+    "squared_error",
+    "TweedieDeviance",
+]

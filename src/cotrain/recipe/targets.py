@@ -6,15 +6,16 @@ task's kind, checked against its constructor.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from cotrain.core.errors import unknown
 from cotrain.core.spec import Task
 from cotrain.heads.gallery import HEADS
 from cotrain.recipe.problems import Keys
-from cotrain.recipe.reader import Choice, Reader, public_settings
+from cotrain.recipe.reader import Choice, Reader, described, public_settings
 from cotrain.recipe.values import shown
 from cotrain.tasks.gallery import TASKS
 
@@ -51,7 +52,7 @@ def read_tasks(reader: Reader, tree: Any, keys: Keys) -> dict[str, Target]:
 
 def _target(reader: Reader, name: str, tree: Any, keys: Keys) -> Target | None:
     if isinstance(tree, Task):
-        return Target(name, tree.kind, tuple(tree.codec.columns), made=tree)
+        return _of_task(name, tree)
     if isinstance(tree, Target):
         return tree
     word = isinstance(tree, str)
@@ -77,7 +78,7 @@ def _target(reader: Reader, name: str, tree: Any, keys: Keys) -> Target | None:
         reader.found((*keys, "kind"), f"expected the kind of the task, got {shown(kind)}; write one of: {kinds}")
         return None
     before = len(reader.problems)
-    columns = _columns(reader, name, given, keys)
+    columns = _columns(reader, given, keys)
     head = reader.choice(HEADS, given["head"], (*keys, "head")) if given.get("head") is not None else None
     cls = reader.named(TASKS, kind, keys if word else (*keys, "kind"))
     for key in LATER:
@@ -96,31 +97,57 @@ def _target(reader: Reader, name: str, tree: Any, keys: Keys) -> Target | None:
         reader.found((*keys, "loss"), unknown("loss", given["loss"], sorted(losses)))
     if "loss" in given:
         checked["loss"] = given["loss"]
-    reader.made(lambda sound: _made(cls, name, columns, sound), keys, reader.sound(checked, keys))
-    return Target(name, kind, columns, checked, head) if len(reader.problems) == before else None
+    task = reader.made(lambda sound: _made(cls, name, columns, sound), keys, reader.sound(checked, keys))
+    if task is None or len(reader.problems) > before:
+        return None
+    return Target(name, kind, tuple(task.codec.columns), checked, head)
 
 
-def _made(cls: type, name: str, columns: tuple[str, ...], settings: Mapping[str, Any]) -> object:
-    """The task itself, made only to hear what its constructor thinks of the settings."""
+def _of_task(name: str, task: Task) -> Target:
+    """A task that Python code made, with those of its settings that are plain values, so that a stored run makes the same again."""
+    cls = type(task)
+    choice = described(TASKS, task)
+    losses: Mapping[str, Any] = getattr(cls, "losses", {})
+    known = public_settings(cls) if choice.settings else {}
+    settings = {
+        key: value
+        for key, value in choice.settings.items()
+        if key not in (*BESIDE, *LATER, "loss") and value != known[key].default
+    }
+    for word, loss in losses.items():
+        same: bool = dataclasses.is_dataclass(loss) and isinstance(task.loss, type(loss))
+        if task.loss is loss or same:
+            settings["loss"] = word
+            settings |= {
+                key: getattr(task.loss, key) for key in known if key not in settings and hasattr(task.loss, key)
+            }
+    head = None if task.head is None else described(HEADS, task.head)
+    return Target(name, choice.name, tuple(task.codec.columns), settings, head, task)
+
+
+def _made(cls: type, name: str, columns: tuple[str, ...] | None, settings: Mapping[str, Any]) -> Task:
+    """The task itself, made to hear what its constructor thinks of the settings, and which columns it reads."""
     losses: Mapping[str, Any] = getattr(cls, "losses", {})
     given = {
         key: losses.get(value, value) if key == "loss" and isinstance(value, str) else value
         for key, value in settings.items()
     }
-    if "columns" in public_settings(cls):
+    if columns is not None and "columns" in public_settings(cls):
         given["columns"] = columns
-    return cls(name, **given)
+    return cast(Task, cls(name, **given))
 
 
-def _columns(reader: Reader, name: str, given: Mapping[str, Any], keys: Keys) -> tuple[str, ...]:
-    """The columns of a task: `column: a`, `columns: [a, b]`, or the task's own name."""
+def _columns(reader: Reader, given: Mapping[str, Any], keys: Keys) -> tuple[str, ...] | None:
+    """The columns of a task: `column: a`, `columns: [a, b]`, or None where the kind's own settings or the task's name say them."""
     if "column" in given and "columns" in given:
         reader.found(
             (*keys, "columns"), "expected either `column` or `columns`, got both; keep one of them", at_key=True
         )
         return ()
     key = "columns" if "columns" in given else "column"
-    tree = given.get(key, name)
+    if key not in given:
+        return None
+    tree = given[key]
     if isinstance(tree, str | int) and not isinstance(tree, bool):
         return (str(tree),)
     if key == "column" and isinstance(tree, list | tuple):

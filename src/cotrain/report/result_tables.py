@@ -35,6 +35,9 @@ CAPITALS = {
     "f1": "F1",
     "r2": "R²",
     "ece": "ECE",
+    "d2": "D²",
+    "rmsle": "RMSLE",
+    "kappa": "weighted κ",
 }
 
 

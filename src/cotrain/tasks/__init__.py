@@ -8,7 +8,23 @@
 """
 
 from cotrain.tasks.binary import Binary
+from cotrain.tasks.count import Count
 from cotrain.tasks.multiclass import Multiclass
+from cotrain.tasks.multilabel import Multilabel
+from cotrain.tasks.ordinal import Ordinal
+from cotrain.tasks.positive import Positive
+from cotrain.tasks.quantile import Quantile
 from cotrain.tasks.regression import Regression
+from cotrain.tasks.survival import Survival
 
-__all__ = ["Binary", "Multiclass", "Regression"]
+__all__ = [
+    "Binary",
+    "Multiclass",
+    "Multilabel",
+    "Ordinal",
+    "Regression",
+    "Count",
+    "Positive",
+    "Quantile",
+    "Survival",
+]

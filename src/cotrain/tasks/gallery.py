@@ -2,7 +2,17 @@
 
 from cotrain.core.gallery import Gallery
 from cotrain.tasks.binary import Binary
+from cotrain.tasks.count import Count
 from cotrain.tasks.multiclass import Multiclass
+from cotrain.tasks.multilabel import Multilabel
+from cotrain.tasks.ordinal import Ordinal
+from cotrain.tasks.positive import Positive
+from cotrain.tasks.quantile import Quantile
 from cotrain.tasks.regression import Regression
+from cotrain.tasks.survival import Survival
 
-TASKS = Gallery("task kind", (Binary, Multiclass, Regression), attribute="kind")
+TASKS = Gallery(
+    "task kind",
+    (Binary, Multiclass, Multilabel, Ordinal, Regression, Count, Positive, Quantile, Survival),
+    attribute="kind",
+)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cotrain.core.errors import DataError
@@ -15,6 +17,41 @@ from cotrain.core.fields import Field
 
 MISSING = ("", "?", "-", "na", "n/a", "nan", "null", "none")
 """Words that are no number and mean that there is none, in any case."""
+
+
+def read_numbers(task: str, columns: Sequence[str], frame: pl.DataFrame) -> NDArray[np.float64]:
+    """[N, C] the columns as numbers, NaN where a cell is missing. Raises DataError for words and infinite cells, naming the column."""
+    found = []
+    for name in columns:
+        series = frame[name]
+        if series.dtype.is_nested() or series.dtype == pl.Object:
+            raise DataError(
+                f"task '{task}': column '{name}' should hold numbers, but its cells are {series.dtype}; give one number a row"
+            )
+        if series.dtype in (pl.Categorical, pl.Enum):
+            series = series.cast(pl.String)
+        cast = series.cast(pl.Float64, strict=False)
+        words = cast.is_null() & series.is_not_null()
+        if series.dtype == pl.String:
+            text = series.str.strip_chars()
+            cast = text.cast(pl.Float64, strict=False)
+            words = cast.is_null() & series.is_not_null() & ~text.str.to_lowercase().is_in(list(MISSING))
+        if words.any():
+            many = int(words.sum())
+            cells = "one cell holds" if many == 1 else f"{many} cells hold words such as"
+            raise DataError(
+                f"task '{task}': column '{name}' should hold numbers, but {cells} '{series.filter(words)[0]}'; "
+                "correct or empty such cells, or use kind: multiclass"
+            )
+        values = cast.to_numpy().astype(np.float64)
+        infinite = np.isinf(values)
+        if infinite.any():
+            raise DataError(
+                f"task '{task}': column '{name}' should hold finite numbers, but {int(infinite.sum())} of its cells "
+                "are infinite; correct them or leave them empty (an empty target only masks its row for this task)"
+            )
+        found.append(values)
+    return np.stack(found, 1) if found else np.empty((len(frame), 0))
 
 
 @dataclass(frozen=True)
@@ -39,7 +76,7 @@ class NumberCodec:
 
     def fit(self, frame: pl.DataFrame) -> NumberCodec:
         """The codec with mean and standard deviation of these rows. Raises DataError for words, infinite cells, no or constant numbers."""
-        numbers = self._numbers(frame)
+        numbers = read_numbers(self.task, self.columns, frame)
         means, scales = [], []
         for column, values in zip(self.columns, numbers.T, strict=True):
             held = values[~np.isnan(values)]
@@ -58,7 +95,7 @@ class NumberCodec:
 
     def encode(self, frame: pl.DataFrame) -> Field:
         """Standardised values [B, C]. Raises DataError for words and infinite cells, naming the column."""
-        numbers = self._numbers(frame)
+        numbers = read_numbers(self.task, self.columns, frame)
         missing = np.isnan(numbers)
         if self.mean:
             numbers = (numbers - np.array(self.mean)) / np.array(self.scale)
@@ -78,39 +115,6 @@ class NumberCodec:
         scale = torch.tensor(self.scale, dtype=torch.float64, device=values.device)
         mean = torch.tensor(self.mean, dtype=torch.float64, device=values.device)
         return values.double() * scale + mean
-
-    def _numbers(self, frame: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
-        columns = []
-        for name in self.columns:
-            series = frame[name]
-            if series.dtype.is_nested() or series.dtype == pl.Object:
-                raise DataError(
-                    f"task '{self.task}': column '{name}' should hold numbers, but its cells are {series.dtype}; give one number a row"
-                )
-            if series.dtype in (pl.Categorical, pl.Enum):
-                series = series.cast(pl.String)
-            cast = series.cast(pl.Float64, strict=False)
-            words = cast.is_null() & series.is_not_null()
-            if series.dtype == pl.String:
-                text = series.str.strip_chars()
-                cast = text.cast(pl.Float64, strict=False)
-                words = cast.is_null() & series.is_not_null() & ~text.str.to_lowercase().is_in(list(MISSING))
-            if words.any():
-                many = int(words.sum())
-                cells = "one cell holds" if many == 1 else f"{many} cells hold words such as"
-                raise DataError(
-                    f"task '{self.task}': column '{name}' should hold numbers, but {cells} '{series.filter(words)[0]}'; "
-                    "correct or empty such cells, or use kind: multiclass"
-                )
-            values = cast.to_numpy().astype(np.float64)
-            infinite = np.isinf(values)
-            if infinite.any():
-                raise DataError(
-                    f"task '{self.task}': column '{name}' should hold finite numbers, but {int(infinite.sum())} of its cells "
-                    "are infinite; correct them or leave them empty (an empty target only masks its row for this task)"
-                )
-            columns.append(values)
-        return np.stack(columns, 1) if columns else np.empty((len(frame), 0))
 
     def to_json(self) -> dict[str, Any]:
         """The codec as plain JSON; `from_json` is its inverse."""

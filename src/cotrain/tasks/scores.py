@@ -11,7 +11,22 @@ from torch import Tensor
 from cotrain.core.fields import Field, cell_weight
 
 Array = NDArray[np.float64]
-LOWER_IS_BETTER = frozenset({"rmse", "rrmse", "mae", "log_loss", "calibration_error"})
+LOWER_IS_BETTER = frozenset(
+    {
+        "rmse",
+        "rrmse",
+        "mae",
+        "rmsle",
+        "log_loss",
+        "calibration_error",
+        "deviance",
+        "pinball",
+        "coverage_error",
+        "width",
+        "hamming_loss",
+        "integrated_brier",
+    }
+)
 
 
 def higher_is_better(metric: str) -> bool:

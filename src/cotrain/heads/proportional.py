@@ -1,0 +1,63 @@
+"""A head of one score and constants: the proportional-odds form of ordered classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from cotrain.core.fields import Field
+from cotrain.core.signals import Shape, Signal
+from cotrain.core.spec import Head, Wants
+from cotrain.core.widths import layer_widths
+from cotrain.heads.linear import LinearHead, check_dropout
+from cotrain.heads.mlp import MLPHead
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProportionalHead:
+    """y = (s, c_2 ... c_C): a score s of the pooled signal, and outputs that are the same for every row; [B, D] -> [B, outputs].
+
+    For a task of ordered classes the constants are the thresholds' gaps: every threshold is moved by the same score, so that the odds
+    of "at least class c" grow by the same factor for all c (proportional odds). The score is linear in the pooled features, or has
+    hidden layers of `widths` before it. dropout: before the score (after each ReLU where there are widths), in [0, 1).
+
+    Source: P. McCullagh, Regression Models for Ordinal Data, Journal of the Royal Statistical Society B 42, 1980.
+    """
+
+    name: ClassVar[str] = "proportional"
+    widths: Sequence[int] = ()
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", layer_widths("proportional.widths of a head", self.widths))
+        check_dropout("proportional", self.dropout)
+
+    def build(self, shapes: Sequence[Shape], outputs: int) -> nn.Module:
+        settings = (
+            MLPHead(widths=self.widths, dropout=self.dropout) if self.widths else LinearHead(dropout=self.dropout)
+        )
+        return ScoreAndConstants(settings.build(shapes, 1), outputs - 1)
+
+
+class ScoreAndConstants(nn.Module):
+    """A head of one output, and constants beside it: [B, 1] -> [B, 1 + constants]. The constants begin at 0."""
+
+    wants: Wants = "vector"
+
+    def __init__(self, score: nn.Module, constants: int) -> None:
+        super().__init__()
+        self.score = score
+        self.constants = nn.Parameter(torch.zeros(constants))
+
+    def forward(self, signals: Sequence[Signal], target: Field | None = None) -> Tensor:
+        return self._beside(self.score(signals, target))
+
+    def generate(self, signals: Sequence[Signal]) -> Tensor:
+        return self._beside(cast(Head, self.score).generate(signals))
+
+    def _beside(self, score: Tensor) -> Tensor:
+        return torch.cat([score, self.constants.expand(len(score), -1).to(score.dtype)], 1)
