@@ -19,6 +19,9 @@ train:
 """
 
 CASES = [
+    ("mixup: yes", "5", "train.mixup", "expected a number"),
+    ("mixup: -0.2", "5", "train.mixup", "above 0"),
+    ("time_limit: 2 weeks", "5", "train.time_limit", "90s, 2m or 1h30m"),
     ("averaging: emma", "5", "train.averaging", "did you mean 'ema'?"),
     ("averaging: {name: swa, decay: 0.9}", "5", "train.averaging.decay", "read by ema only"),
     ("optimizer: {name: schedule_free_adamw}", "5", "train", "write `schedule: constant`"),

@@ -36,6 +36,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "swa": {"averaging": {"name": "swa", "start": 0.3}},
     "swa at a rate of its own": {"averaging": {"name": "swa", "start": 0.3, "lr": 1e-3}},
     "schedule free": {"optimizer": {"name": "schedule_free_adamw", "lr": 0.01, "warmup_steps": 5}, "schedule": "constant"},
+    "mixup": {"mixup": 0.4, "accumulate": 2},
     "groups": {"optimizer": {"groups": [{"parameters": "heads.*", "lr_factor": 0.1}, {"parameters": "*.bias", "lr": 0.01}]}},
 }  # fmt: skip
 

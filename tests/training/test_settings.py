@@ -41,6 +41,8 @@ from cotrain.training.settings import CheckpointSettings, EarlyStopping, TrainSe
         ({"clip": 0}, "clip must be above 0"),
         ({"clip": float("nan")}, "clip must be above 0"),
         ({"keep": "first"}, "unknown keep 'first'"),
+        ({"mixup": 0}, "mixup must be above 0, got 0"),
+        ({"mixup": True}, "mixup must be a number, got True"),
         ({"averaging": "emma"}, "unknown averaging 'emma'; did you mean 'ema'"),
         ({"averaging": {"decey": 0.9}}, r"unknown key under train\.averaging 'decey'; did you mean 'decay'"),
         ({"averaging": {"decay": 1.0}}, r"averaging\.decay must be above 0 and at most 1, got 1"),

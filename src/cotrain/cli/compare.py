@@ -18,6 +18,12 @@ def compare(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted comparison; nothing is trained twice.")
     ] = False,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            help="How long each network may train at most, such as 90s, 2m or 1h; the config's own if not given."
+        ),
+    ] = None,
 ) -> None:
     """Find out whether sharing helped.
 
@@ -35,6 +41,8 @@ def compare(
     from cotrain.recipe.folder import newest_folder
 
     settings, _ = checked(config)
+    if time_limit is not None:
+        settings = settings.limited(time_limit)
     if seeds is not None:
         settings = dataclasses.replace(
             settings, compare=dataclasses.replace(settings.compare, seeds=tuple(range(seeds)))
@@ -44,7 +52,13 @@ def compare(
     except KeyboardInterrupt:
         kept = newest_folder(f"{settings.name}-compare", folder)
         say(f"\nstopped; every training that was finished is kept in {kept}")
-        options = "".join((f" --seeds {seeds}" if seeds else "", f" --folder {folder}" if folder else ""))
+        options = "".join(
+            (
+                f" --seeds {seeds}" if seeds else "",
+                f" --folder {folder}" if folder else "",
+                f" --time-limit {time_limit}" if time_limit else "",
+            )
+        )
         say(f"go on with: cotrain compare {config}{options} --resume")
         raise typer.Exit(130) from None
     print_verdict(json.loads((Path(where) / "compare.json").read_text(encoding="utf-8")))

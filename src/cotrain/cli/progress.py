@@ -46,12 +46,16 @@ class Pace:
         self.first: float | None = None
 
     def left(self, epoch: int, step: int, now: float) -> float | None:
-        """Seconds to the last epoch at the present pace; early stopping may end it sooner. None where nothing is known yet."""
+        """Seconds to the last epoch at the present pace, or to the time limit; early stopping may end it sooner. None if not known yet."""
         share = step / self.plan.steps if self.plan.steps else 0.0
         done = epoch - 1 + share
         self.first = min(done, self.first) if self.first is not None else self.plan.first_epoch - 1.0
         gone = done - self.first
-        return (self.plan.epochs - done) * (now - self.start) / gone if gone > 0 else None
+        left = (self.plan.epochs - done) * (now - self.start) / gone if gone > 0 else None
+        if self.plan.seconds is None:
+            return left
+        limit = max(self.plan.seconds - (now - self.start), 0.0)
+        return limit if left is None else min(left, limit)
 
 
 class QuietProgress:

@@ -20,6 +20,10 @@ def train(
             help="Go on where an interrupted training of this config stood: in --folder, or the newest runs/<name>.",
         ),
     ] = False,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(help="How long to train at most, such as 90s, 2m or 1h; the config's own if not given."),
+    ] = None,
 ) -> None:
     """Train what a config describes.
 
@@ -33,12 +37,15 @@ def train(
     from cotrain.training.interrupt import Interrupted
 
     settings, _ = checked(config)
+    if time_limit is not None:
+        settings = settings.limited(time_limit)
     try:
         run = train_config(settings, folder=folder, resume=resume, progress=progress())
     except Interrupted as stopped:
         say(f"\nstopped in epoch {stopped.epoch} after {stopped.step} steps; everything is saved in {stopped.folder}")
         where = f" --folder {folder}" if folder else ""
-        say(f"go on with: cotrain train {config}{where} --resume")
+        more = f" --time-limit {time_limit}" if time_limit is not None else ""
+        say(f"go on with: cotrain train {config}{where}{more} --resume")
         raise typer.Exit(130) from None
     print_scores(run.metrics)
     typer.echo(str(run.folder))

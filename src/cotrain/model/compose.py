@@ -22,6 +22,7 @@ from cotrain.core.spec import EncoderSettings, FieldSpec, Head, HeadSettings, In
 from cotrain.core.stacked import loops_in
 from cotrain.heads.linear import LinearHead, PooledHead
 from cotrain.model.members import averaged, loss_of_members, repeated
+from cotrain.model.mixup import Mixing
 from cotrain.model.partition import Part
 from cotrain.model.trunk import Trunk
 from cotrain.sharing.hard import Hard
@@ -186,25 +187,25 @@ class Model(nn.Module):
 
     # ----------------------------------------------------------------------------------------------------------- running
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, mixing: Mixing | None = None) -> dict[str, Tensor]:
         """{task: output}. While training, only tasks whose targets the batch holds; otherwise every task of its source too.
 
         Heads are shown their targets while training only. An ensemble inside the network answers member by member, [M * B, ...].
         """
-        return self._run(batch, generate=False)
+        return self._run(batch, generate=False, mixing=mixing)
 
     def predict(self, batch: Batch) -> dict[str, Tensor]:
         """{task: output used for predictions}, as `head.generate` gives it, for every task of the batch's source; members are averaged."""
         return self._run(batch, generate=True)
 
-    def _run(self, batch: Batch, *, generate: bool) -> dict[str, Tensor]:
+    def _run(self, batch: Batch, *, generate: bool, mixing: Mixing | None = None) -> dict[str, Tensor]:
         self._ready()
         outputs: dict[str, Tensor] = {}
         for part in cast(Sequence[Part], self.parts):
             wanted = [name for name in part.tasks if self._concerns(name, batch, generate=generate)]
             if not wanted:
                 continue
-            signals = part(batch.source, batch.inputs)
+            signals = part(batch.source, batch.inputs, mixing)
             for name in wanted:
                 head, members = cast(Head, self.heads[slot(name)]), part.shapes[name][-1].members
                 if generate:
@@ -238,9 +239,15 @@ class Model(nn.Module):
                 totals[name] = totals[name] + label_count(target, batch.weight).cpu()
         return totals
 
-    def losses(self, batches: Sequence[Batch], counts: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def losses(
+        self,
+        batches: Sequence[Batch],
+        counts: Mapping[str, Tensor] | None = None,
+        mixings: Sequence[Mixing] | None = None,
+    ) -> dict[str, Tensor]:
         """{task: L_k}, tasks without a label absent. `counts` replaces the denominators (accumulation, processes).
 
+        mixings: how the rows of each batch are mixed (`cotrain.model.mixup`), or None; the denominators stay the same.
         Raises DataError if targets cannot be what their task says, ConfigError if a task's loss counts otherwise than `label_count`
         (both looked at once a task).
         """
@@ -251,18 +258,30 @@ class Model(nn.Module):
             if float(count) > 0
         }
         totals: dict[str, Tensor] = {}
-        for batch in batches:
-            for name, (total, _) in self.totals(batch, factor).items():
+        for place, batch in enumerate(batches):
+            for name, (total, _) in self.totals(batch, factor, None if mixings is None else mixings[place]).items():
                 totals[name] = total if name not in totals else totals[name] + total
         return {name: totals[name] * factor[name] for name in self.tasks if name in totals}
 
-    def totals(self, batch: Batch, among: Collection[str] | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+    def totals(
+        self, batch: Batch, among: Collection[str] | None = None, mixing: Mixing | None = None
+    ) -> dict[str, tuple[Tensor, Tensor]]:
         """{task: (sum, count) of its own loss on one batch}, before weight and scale; with several members the mean over them.
 
         among: leave out the other tasks. Raises as `losses`.
         """
+        outputs = self(batch, mixing)
+        found = self._totals(outputs, batch, among)
+        if mixing is not None:
+            others = self._totals(outputs, mixing.partners(batch), among)
+            found = {name: mixing.total(own, others[name]) for name, own in found.items()}
+        return found
+
+    def _totals(
+        self, outputs: Mapping[str, Tensor], batch: Batch, among: Collection[str] | None
+    ) -> dict[str, tuple[Tensor, Tensor]]:
         found: dict[str, tuple[Tensor, Tensor]] = {}
-        for name, output in self(batch).items():
+        for name, output in outputs.items():
             if name in batch.targets and (among is None or name in among):
                 if name not in self._agreed:
                     self.tasks[name].check(batch.targets[name])

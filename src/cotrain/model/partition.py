@@ -15,6 +15,7 @@ from cotrain.core.fields import Field
 from cotrain.core.naming import slot, unslot
 from cotrain.core.signals import Shape, TaskSignals
 from cotrain.core.spec import Encoder, EncoderSettings, InputSpec, SharingSettings
+from cotrain.model.mixup import Mixing
 from cotrain.model.precision import in_dtype_of
 
 
@@ -62,11 +63,11 @@ class Part(nn.Module):
     def sources(self) -> list[str]:
         return [unslot(key) for key in self.encoders]
 
-    def forward(self, source: str, fields: Mapping[str, Field]) -> TaskSignals:
+    def forward(self, source: str, fields: Mapping[str, Field], mixing: Mixing | None = None) -> TaskSignals:
         if slot(source) not in self.encoders:
             raise DataError(
                 f"no encoder for source '{source}', known: {', '.join(self.sources)}; build the model with the specs of every source"
             )
         embedded = cast(Encoder, self.encoders[slot(source)]).embed(in_dtype_of(self, fields))
-        signals: TaskSignals = self.sharing(embedded)
+        signals: TaskSignals = self.sharing(embedded if mixing is None else mixing.signal(embedded))
         return signals

@@ -61,6 +61,8 @@ def compare(
         same_trainings(config, path)
     write_text(path / "config.yaml", config.to_yaml())
     write_json(path / "data.json", rows.report)
+    if config.train.limit is not None and config.compare.single:
+        say(f"  {time_given(config, len(rows.tasks))}")
     parts = Parts(path / "parts", rows)
     variants = _variants(config, path)
     for seed in config.compare.seeds:
@@ -98,6 +100,14 @@ def same_trainings(config: Config, folder: Path) -> None:
         )
 
 
+def time_given(config: Config, tasks: int) -> str:
+    """How long each network of a comparison may be trained, in one sentence."""
+    limit = config.train.limit or 0.0
+    if config.compare.single_time == "shared":
+        return f"the joint network may take {limit:g} s, the {tasks} single-task networks {limit / tasks:g} s each, as long in all"
+    return f"every network may take {limit:g} s, the {tasks} single-task networks each"
+
+
 Train = Callable[[Rows, int], Part | str]
 
 
@@ -132,6 +142,8 @@ def _joint(config: Config, rows: Rows, seed: int, folder: Path | None = None) ->
 def _single(config: Config, rows: Rows, seed: int) -> Part:
     """One network a task. Each watches its own gain where the joint one watches a task's, or that of all."""
     own = config.train if config.train.monitor == "loss" else dataclasses.replace(config.train, monitor="gain")
+    if own.limit is not None and config.compare.single_time == "shared":
+        own = dataclasses.replace(own, time_limit=own.limit / len(rows.tasks))
     alone = dataclasses.replace(config, sharing=Choice("hard"), balance=Balance("sum"), train=own)
     found: dict[str, Gathered] = {}
     costs = []
@@ -261,6 +273,7 @@ def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> d
         "harmed": {name: [task for task, one in by_task.items() if one.harmed] for name, by_task in gains.items()},
         "worst": {name: _worst(by_task) for name, by_task in gains.items()},
         "left_out": parts.left_out,
+        "time": time_given(config, len(tasks)) if config.train.limit is not None else None,
         "conflict": parts.get(joint, seeds[0]).conflict if joint in judged else None,
         "verdict": "",
     }

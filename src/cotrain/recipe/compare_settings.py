@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from cotrain.encoders.gallery import ENCODERS
 from cotrain.recipe.balance_settings import Balance, read_balance
@@ -18,6 +18,8 @@ VARIES = ("encoder", "sharing", "balance", "train")
 
 ROWS = ("single-task", "boosting", "constant")
 """Names of rows that every comparison may have."""
+
+SingleTime = Literal["each", "shared"]
 
 MOST = 1000
 """So many seeds at most: each trains every variant once."""
@@ -35,10 +37,15 @@ class Variant:
 
 @dataclass(frozen=True)
 class CompareSettings:
-    """seeds: one training of every variant each; a verdict needs five. single, boosting: train these beside. variants: further ones."""
+    """seeds: one training of every variant each; a verdict needs five. single, boosting: train these beside. variants: further ones.
+
+    single_time: under a time limit, each single-task network may take as long as the joint one ("each"), or all of them together may
+    ("shared": the limit divided by the number of tasks, equal time in all).
+    """
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     single: bool = True
+    single_time: SingleTime = "each"
     boosting: bool = True
     variants: Mapping[str, Variant] = field(default_factory=dict)
 
@@ -50,8 +57,9 @@ def read_compare(reader: Reader, tree: Any, keys: Keys, train: Any) -> CompareSe
     given = reader.mapping(tree, keys, "a mapping with keys such as seeds, variants", "compare: {seeds: 5}")
     if given is None:
         return None
-    reader.known(given, keys, ("seeds", "single", "boosting", "variants"))
-    flags = {key: reader.value(bool, given[key], (*keys, key)) for key in ("single", "boosting") if key in given}
+    reader.known(given, keys, ("seeds", "single", "single_time", "boosting", "variants"))
+    kinds = {"single": bool, "boosting": bool, "single_time": SingleTime}
+    flags = {key: reader.value(kind, given[key], (*keys, key)) for key, kind in kinds.items() if key in given}
     seeds = _seeds(reader, given.get("seeds", 5), (*keys, "seeds"))
     variants: dict[str, Variant] = {}
     named = reader.mapping(

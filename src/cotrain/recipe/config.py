@@ -93,6 +93,17 @@ class Config:
         parts = {part.name: getattr(variant, part.name) for part in dataclasses.fields(Variant)}
         return dataclasses.replace(self, **{key: value for key, value in parts.items() if value is not None})
 
+    def limited(self, time_limit: float | str) -> Config:
+        """The config with another limit of time for every training, its variants' own settings included."""
+        train = dataclasses.replace(self.train, time_limit=time_limit)
+        variants = {
+            name: one
+            if one.train is None
+            else dataclasses.replace(one, train=dataclasses.replace(one.train, time_limit=train.time_limit))
+            for name, one in self.compare.variants.items()
+        }
+        return dataclasses.replace(self, train=train, compare=dataclasses.replace(self.compare, variants=variants))
+
     def as_dict(self) -> dict[str, Any]:
         """The config as plain values; `config_from_dict` reads it back into an equal one, objects from Python aside."""
         return {
@@ -108,6 +119,7 @@ class Config:
             "compare": {
                 "seeds": list(self.compare.seeds),
                 "single": self.compare.single,
+                "single_time": self.compare.single_time,
                 "boosting": self.compare.boosting,
                 "variants": {name: _variant_dict(variant) for name, variant in self.compare.variants.items()},
             },

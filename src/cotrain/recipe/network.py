@@ -61,6 +61,7 @@ def train_network(
         folder=folder,
         seed=seed,
         watcher=watcher,
+        scored=sum(data.counts.get(split, 0) for split in ("valid", "test")),
     )
     train = steps_of(data, "train", config.train.batch_size, seed)
     valid = scoring(data.watched("valid"), "valid") if data.counts.get("valid") else None

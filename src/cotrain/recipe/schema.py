@@ -81,6 +81,7 @@ def config_schema() -> Schema:
                     ]
                 },
                 "single": {"type": "boolean"},
+                "single_time": {"enum": ["each", "shared"]},
                 "boosting": {"type": "boolean"},
                 "variants": {"type": "object", "additionalProperties": _object(varied)},
             }

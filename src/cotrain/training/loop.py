@@ -18,7 +18,7 @@ from cotrain.core.randomness import untouched
 from cotrain.model.compose import Model
 from cotrain.training.baseline import Baseline
 from cotrain.training.checkpoint import copied
-from cotrain.training.evaluate import gather, mean_losses, scores
+from cotrain.training.evaluate import Gathered, gather, mean_losses, scores
 from cotrain.training.feed import Batches, Feed
 from cotrain.training.history import History
 from cotrain.training.interrupt import Interrupted, Interruption
@@ -40,7 +40,8 @@ class Trainer:
     model: built, or built from the first batch it meets. balancer: a method (the first of the gallery, the plain sum, without one); or engine: one ready to use.
     train: settings, or the mapping of their keys. folder: where log.jsonl and checkpoint/ are written; nothing is without it.
     seed: of initial values (of a model not yet built), dropout and shuffling. watcher: is told of progress. fabric: a Fabric of your
-    own, launched already (its device and precision then win over those of `train`). With several processes each calls `fit` with its
+    own, launched already (its device and precision then win over those of `train`). scored: how many rows are scored after the training,
+    whose time is kept free within `train.time_limit`. With several processes each calls `fit` with its
     own part of the rows, as many batches as the others, and the same validation rows; the first writes the folder.
 
     >>> import torch
@@ -65,6 +66,7 @@ class Trainer:
         seed: int = 0,
         watcher: Watcher | None = None,
         fabric: Fabric | None = None,
+        scored: int = 0,
     ) -> None:
         if balancer is not None and engine is not None:
             raise ConfigError("a trainer takes balancer= or engine=, got both; give the balancer to the engine")
@@ -73,7 +75,7 @@ class Trainer:
             balancer=balancer or next(iter(BALANCERS.values()))(), tasks=list(model.tasks), network=model
         )
         self.folder = None if folder is None else Path(folder)
-        self.seed, self.watcher = seed, watcher or Silent()
+        self.seed, self.scored, self.watcher = seed, scored, watcher or Silent()
         self.place = Place(self.settings, fabric)
         check_monitor(self.settings.monitor, model.tasks)
 
@@ -96,11 +98,19 @@ class Trainer:
         with untouched(), Interruption(listen=self.place.processes == 1) as interruption:
             session = Session(
                 self.model, self.engine, self.place, train, feed, seen,
-                folder=self.folder, seed=self.seed, resume=resume, baseline=baseline,
+                folder=self.folder, seed=self.seed, resume=resume, baseline=baseline, scored=self.scored,
             )  # fmt: skip
             at = session.at
             self.watcher.started(
-                Plan(tuple(names), train.epochs, session.steps, at.epoch + 1, at.step, str(self.place.device))
+                Plan(
+                    tuple(names),
+                    train.epochs,
+                    session.steps,
+                    at.epoch + 1,
+                    at.step,
+                    str(self.place.device),
+                    None if train.limit is None else train.limit - session.clock.spent,
+                )
             )
             try:
                 with threads_put_back():
@@ -118,14 +128,17 @@ def run_epochs(session: Session, watcher: Watcher, interruption: Interruption) -
     """The loop itself; answers why it ended."""
     at, settings = session.at, session.settings
     settled = False
+    if session.clock.limit is not None and session.valid is not None and not session.clock.validation:
+        with session.clock.validation_timed():  # so that its time can be kept free from the first epoch on
+            scores(session.model.tasks, outputs_of(session))
     for epoch in range(at.epoch, settings.epochs):
         for window in windows(session, epoch):
             if not settled:
                 settled = settle_threads(session, window[0])
             session.look_ahead()
-            session.schedule.set(at.total, at.progress)
+            session.schedule.set(at.total, session.progress, session.clock.share)
             if session.step(window, session.tally):
-                session.averaging.stepped(at.progress)
+                session.averaging.stepped(session.progress)
             at.step, at.total = at.step + 1, at.total + 1
             watcher.stepped(epoch + 1, at.step, session.tally.losses)
             if interruption.asked:
@@ -172,8 +185,8 @@ def end_epoch(session: Session) -> dict[str, Any]:
     at.epoch, at.step = at.epoch + 1, 0
     usage = session.model.usage() if session.kept_usage is None else session.kept_usage
     session.look_ahead()
-    session.averaging.epoch_ended(at.progress)
-    with session.judged():
+    session.averaging.epoch_ended(session.progress)
+    with session.clock.validation_timed(), session.judged():
         found = validate(session)
     session.count_time()
     record: dict[str, Any] = {
@@ -193,12 +206,19 @@ def end_epoch(session: Session) -> dict[str, Any]:
     return record
 
 
+def outputs_of(session: Session) -> dict[str, Gathered]:
+    """What the network answers on the validation rows; nothing where there are none."""
+    if session.valid is None:
+        return {}
+    return gather(session.model, session.valid.epoch, ready=session.place.ready, autocast=session.place.autocast)
+
+
 def validate(session: Session) -> dict[str, Any]:
     """Scores on the validation rows; keeps the weights if they are the best so far."""
     if session.valid is None:
         return {"valid": None, "valid_loss": None, "score": None}
     model, history = session.model, session.history
-    gathered = gather(model, session.valid.epoch, ready=session.place.ready, autocast=session.place.autocast)
+    gathered = outputs_of(session)
     losses, reached = mean_losses(model, gathered), scores(model.tasks, gathered)
     if not history.constant:
         history.constant = session.baseline.scores(model.tasks, gathered)

@@ -11,7 +11,7 @@ from cotrain.core.errors import ConfigError
 from cotrain.training.optimizer_settings import ScheduleSettings
 
 
-def factor(settings: ScheduleSettings, step: int, total: int | None) -> float:
+def factor(settings: ScheduleSettings, step: float, total: int | None) -> float:
     """The factor for step `step` (from 0) of `total`; `total` may be None only where `needs_total` says so.
 
     >>> [round(factor(ScheduleSettings(name="cosine"), step, 4), 3) for step in range(4)]
@@ -30,6 +30,10 @@ def factor(settings: ScheduleSettings, step: int, total: int | None) -> float:
     return settings.floor + (1 - settings.floor) * _half_cosine(progress)
 
 
+FINE = 10**9
+"""Steps of a training whose length only its time limit tells: every share of the time is one of them."""
+
+
 def _half_cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
@@ -43,7 +47,8 @@ class Schedule:
     """Sets the learning rate before each step. Only "plateau" remembers anything: its factor, its best score, its patience.
 
     peak: the rate that a factor of 1 stands for, of parameters in no group of their own. held: (share of the training from which the rate
-    is held, the rate it is held at), or None.
+    is held, the rate it is held at), or None. limited: a time limit holds, so that the share of time stands for that of steps where it is
+    further, and the rate has fallen to its end when the time is up.
     Raises ConfigError if the schedule needs the number of all steps and nobody can know it.
     """
 
@@ -55,9 +60,12 @@ class Schedule:
         *,
         peak: float | None = None,
         held: tuple[float, float] | None = None,
+        limited: bool = False,
     ) -> None:
         self.settings, self.optimizer = settings, optimizer
         self.total = settings.steps or total
+        if self.total is None and limited:
+            self.total = FINE
         if self.total is None and needs_total(settings):
             raise ConfigError(
                 f"schedule '{settings.name}' with warmup {settings.warmup:g} needs the number of steps, and this data has no length; "
@@ -69,12 +77,17 @@ class Schedule:
         self.held = held
         self.lr = self.peak
 
-    def set(self, step: int, progress: float = 0.0) -> None:
-        """Give the optimiser the rate of step `step` (counted over all epochs, from 0). progress: share of the training that is done."""
+    def set(self, step: int, progress: float = 0.0, timed: float = 0.0) -> None:
+        """Give the optimiser the rate of step `step` (counted over all epochs, from 0).
+
+        progress: share of the training that is done; timed: that of the time limit, 0 without one.
+        """
+        if self.total == FINE:
+            step = 0
         if self.held is not None and progress >= self.held[0]:
             scale = self.held[1] / self.peak
         else:
-            scale = factor(self.settings, step, self.total) * self.lowered
+            scale = factor(self.settings, max(step, timed * (self.total or 0)), self.total) * self.lowered
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * scale
         self.lr = self.peak * scale

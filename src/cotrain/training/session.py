@@ -24,6 +24,7 @@ from cotrain.training.averaging import (
 )
 from cotrain.training.baseline import Baseline, constants, first_losses
 from cotrain.training.checkpoint import Checkpoints, same_settings
+from cotrain.training.clock import Clock
 from cotrain.training.cost import PeakMemory
 from cotrain.training.ema import EMA
 from cotrain.training.feed import Feed
@@ -47,12 +48,11 @@ FIRST_STEPS = 10
 
 @dataclass
 class Position:
-    """Where a training stands: epochs finished, steps made in the one that runs, steps in all, and the share of it that is done."""
+    """Where a training stands: epochs finished, steps made in the one that runs, steps in all."""
 
     epoch: int = 0
     step: int = 0
     total: int = 0
-    progress: float = 0.0
 
 
 def averaging_of(settings: AveragingSettings | None, model: Model, optimizer: NamedOptimizer) -> Averaging:
@@ -85,7 +85,11 @@ class Session:
         seed: int,
         resume: bool,
         baseline: Baseline | None,
+        scored: int = 0,
     ) -> None:
+        self.clock = Clock(settings.limit, scored=scored)
+        self.progress = 0.0
+        """The share of the training that is done, by epochs or by time, whichever is further."""
         self.model, self.engine, self.place, self.settings = model, engine, place, settings
         self.feed, self.valid, self.folder, self.seed = feed, valid, folder, seed
         self.checkpoints, self.log = Checkpoints(folder), Log(folder if place.rank == 0 else None)
@@ -121,7 +125,12 @@ class Session:
         if settings.averaging is not None and settings.averaging.lr is not None:
             held = settings.averaging.begin, settings.averaging.lr
         self.schedule = Schedule(
-            settings.schedule, self.optimizer.optimizer, self.steps_in_all, peak=settings.optimizer.lr, held=held
+            settings.schedule,
+            self.optimizer.optimizer,
+            self.steps_in_all,
+            peak=settings.optimizer.lr,
+            held=held,
+            limited=settings.limit is not None,
         )
         self.step = Step(
             model,
@@ -131,6 +140,8 @@ class Session:
             clip=settings.clip,
             patience=settings.patience_nonfinite,
             diagnose=settings.diagnose,
+            mixup=settings.mixup,
+            seed=seed,
         )
         if valid is None and settings.early_stopping is not None:
             self.history.notes.append("no validation rows: the last weights are kept, and nothing stops early")
@@ -142,7 +153,7 @@ class Session:
             self._restore(*kept)
         self.log.restore(self.history.records)
         self.peak = PeakMemory(place.device)
-        self.clock = self.saved_at = time.monotonic()
+        self.saved_at = time.monotonic()
 
     # -------------------------------------------------------------------------------------------------------- what is known before
 
@@ -205,23 +216,29 @@ class Session:
     # --------------------------------------------------------------------------------------------------------------- time passes
 
     def look_ahead(self) -> None:
-        """Say how much of the training is done, before a step or at the end of an epoch."""
+        """See how much of the training is done, before a step or at the end of an epoch."""
         within = self.at.step / self.steps if self.steps else 0.0
-        self.at.progress = max(self.at.progress, min(1.0, (self.at.epoch + min(within, 1.0)) / self.settings.epochs))
+        self._look_at_clock()
+        self.progress = max(min(1.0, (self.at.epoch + min(within, 1.0)) / self.settings.epochs), self.clock.share)
+
+    def _look_at_clock(self) -> None:
+        """Several processes look between two epochs only, and all believe the first."""
+        clock = self.clock
+        if clock.limit is None or (self.place.processes > 1 and self.at.step):
+            return
+        clock.look(self.history.rows + self.tally.rows)
+        if self.place.processes > 1:
+            clock.share, clock.out = self.place.first((clock.share, clock.out))
 
     def count_time(self) -> None:
-        """Add the time since the last call to the history."""
-        now = time.monotonic()
-        self.history.seconds += now - self.clock
-        self.clock = now
+        """Bring the history's seconds up to date."""
+        self.history.seconds = self.clock.spent
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the time limit has passed; several processes look at the end of an epoch only, and all believe the first."""
-        limit = self.settings.time_limit
-        if limit is None or (self.place.processes > 1 and self.at.step):
-            return False
-        return self.place.first(self.history.seconds + time.monotonic() - self.clock >= limit)
+        """Whether the time limit leaves no further step."""
+        self._look_at_clock()
+        return self.clock.out
 
     # --------------------------------------------------------------------------------------------------------------- checkpoints
 
@@ -270,14 +287,15 @@ class Session:
             "averaging": self.averaging,
             "tally": self.tally,
             "history": self.history,
+            "clock": self.clock,
         }
 
-    def _may_go_on(self) -> bool:
+    def _may_go_on(self, limit_then: float | None) -> bool:
         """Whether what ended the training before is no reason any more: more epochs, more time or more patience were given."""
         if self.at.epoch >= self.settings.epochs or self.stopping.enough:
             return False
-        limit = self.settings.time_limit
-        return limit is None or self.history.seconds < limit
+        limit = self.clock.limit
+        return self.history.stopped != "time limit" or limit is None or (limit_then is not None and limit > limit_then)
 
     def _restore(self, state: Mapping[str, Any], best: dict[str, Any] | None) -> None:
         same_settings({**state["settings"], "seed": state["seed"]}, {**asdict(self.settings), "seed": self.seed}, FREE)
@@ -293,7 +311,7 @@ class Session:
         if self.place.scaler is not None and state["scaler"]:
             self.place.scaler.load_state_dict(state["scaler"])
         self.at, self.best, self.kept_usage = Position(**state["at"]), best, dict(state["usage"])
-        if self.history.stopped is not None and self._may_go_on():
-            self.history.stopped, self.at.progress = None, 0.0  # more epochs or time: less of the whole is done
+        if self._may_go_on(state["clock"]["limit"]):
+            self.history.stopped = None
         self.threads = state["threads"]
         restore_layer_state(state["layers"][self.place.rank])

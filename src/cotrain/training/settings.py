@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from cotrain.core.errors import unknown
+from cotrain.training.durations import seconds_in
 from cotrain.training.optimizer_settings import GroupSettings, OptimizerSettings, ScheduleSettings
 from cotrain.training.refuse import SettingError, choice, idle, whole, within
 
@@ -101,8 +102,12 @@ class TrainSettings:
     keep: which weights the model ends with. loss_scale: "constant" divides each loss by that of the best constant prediction, "none"
     leaves it. device: "auto" takes a GPU where there is one. precision: "32", "64", "bf16" or "16" (mixed; "16" needs a GPU).
     workers: how many steps a thread beside the loop prepares ahead; 0 prepares them in the loop, and so do iterables of batches (a
-    DataLoader has workers of its own). time_limit: seconds, or None.
+    DataLoader has workers of its own). time_limit: seconds, or words such as 90s, 2m, 1h30m, or None; of
+    the training from its first look at the rows to its last validation, the final scores included. The learning rate goes by time where
+    that is further than by steps, so that it has fallen to its end when the time is up.
     patience_nonfinite: so many skipped steps in a row end the training with the task and the cause.
+    mixup: alpha of Beta(alpha, alpha), above 0, or None: in training, rows and their targets are mixed with other rows of their batch
+    (Zhang et al., ICLR 2018, where .1 to .4 did best), after the encoder's `embed`.
     averaging: judge and keep an average of the weights, or None for the weights themselves.
     diagnose: steps between two looks at how the tasks' gradients agree (cosines and affinity in the log); "auto" spends about 2 % of
     the time on them, None nothing.
@@ -120,11 +125,12 @@ class TrainSettings:
     keep: Literal["best", "last"] = "best"
     loss_scale: Literal["constant", "none"] = "constant"
     clip: float | None = 1.0
+    mixup: float | None = None
     accumulate: int = 1
     device: DeviceName = "auto"
     precision: str | int = "32"
     workers: int = 0
-    time_limit: float | None = None
+    time_limit: float | str | None = None
     patience_nonfinite: int = 20
     diagnose: int | Literal["auto"] | None = "auto"
     threads: int | Literal["auto"] | None = "auto"
@@ -142,14 +148,21 @@ class TrainSettings:
             whole("diagnose", self.diagnose, 1)
         if self.threads is not None and self.threads != "auto":
             whole("threads", self.threads, 1)
+        if self.mixup is not None:
+            within("mixup", self.mixup, 0.0, open_low=True)
         if self.clip is not None:
             within("clip", self.clip, 0.0, open_low=True)
         if self.time_limit is not None:
-            within("time_limit", self.time_limit, 0.0, open_low=True)
+            object.__setattr__(self, "time_limit", seconds_in("time_limit", self.time_limit))
         if self.optimizer.name == "schedule_free_adamw":
             self._refuse_beside_schedule_free()
         choice("precision", str(self.precision), tuple(_PRECISIONS))
         object.__setattr__(self, "precision", _PRECISIONS[str(self.precision)])
+
+    @property
+    def limit(self) -> float | None:
+        """`time_limit` in seconds."""
+        return None if self.time_limit is None else float(self.time_limit)
 
     def _refuse_beside_schedule_free(self) -> None:
         if self.schedule.name != "constant" or self.schedule.warmup:

@@ -19,7 +19,9 @@ from cotrain.balance.engine import Engine
 from cotrain.balance.report import Measurement, Report
 from cotrain.core.errors import TrainingError
 from cotrain.core.fields import Batch
+from cotrain.core.randomness import generator
 from cotrain.model.compose import Model
+from cotrain.model.mixup import Mixing, draw_mixing
 from cotrain.training.diagnose import Diagnosis, Every
 from cotrain.training.optimise import NamedOptimizer, shorten_, total_norm
 from cotrain.training.place import Place
@@ -44,7 +46,8 @@ def labelled_rows(batches: Sequence[Batch], tasks: Iterable[str]) -> dict[str, T
 
 class Step:
     """Makes steps. clip: largest length of the gradient, or None. patience: non-finite steps in a row that end the training.
-    diagnose: steps between two looks at how the tasks' gradients agree, "auto" or None.
+    diagnose: steps between two looks at how the tasks' gradients agree, "auto" or None. mixup: alpha of MixUp, or None; what it draws is
+    a function of `seed` and of the engine's count of steps, which every checkpoint holds.
 
     A task whose loss or gradient is not finite is left out of its step, counted, and the others go on (`Engine`). A step that cannot be
     mended so (no task is left, the whole gradient is not finite, a factor of 16-bit precision is too large) changes nothing but its own
@@ -61,12 +64,15 @@ class Step:
         clip: float | None,
         patience: int,
         diagnose: Every = None,
+        mixup: float | None = None,
+        seed: int = 0,
     ) -> None:
         self.model, self.engine, self.optimizer, self.place = model, engine, optimizer, place
         self.diagnosis = Diagnosis(engine, diagnose, len(model.tasks))
         self.clip, self.patience, self.in_a_row = clip, patience, 0
         self.lost_in_a_row: dict[str, int] = {}
         """For how many steps in a row each task has been left out, of those that had labels of it."""
+        self.mixup, self.seed = mixup, seed
         self.trouble: str | None = None
         self.compares = engine.balancer.family == "gradient"
 
@@ -109,7 +115,7 @@ class Step:
         looks: list[Measurement] = []
         for batches in window:
             with self.place.autocast():
-                losses = self.model.losses(batches, counts)
+                losses = self.model.losses(batches, counts, self._mixings(batches))
                 penalty = self.model.penalty()
             if len(window) > 1 and self.place.processes == 1:
                 held = self.model.counts(batches)  # a task without a label here is absent, not a loss of zero
@@ -119,9 +125,17 @@ class Step:
             if (look := self.diagnosis.look(losses)) is not None:
                 looks.append(look)
             scaled = self.place.scaled(losses)
-            rows = labelled_rows(batches, losses) if self.compares and self.model.members == 1 else None
+            apart = self.compares and self.model.members == 1 and self.mixup is None
+            rows = labelled_rows(batches, losses) if apart else None
             reports.append(self.engine.backward(scaled, penalty=penalty, rows=rows, loss_scale=self.place.loss_scale))
         return reports, looks
+
+    def _mixings(self, batches: list[Batch]) -> list[Mixing] | None:
+        """How the rows of a micro-batch are mixed."""
+        if self.mixup is None:
+            return None
+        draws = generator(self.seed, "mixup", self.place.rank, self.engine.steps)
+        return [draw_mixing(batch, self.mixup, draws) for batch in batches]
 
     def _update(self) -> None:
         scaler = self.place.scaler

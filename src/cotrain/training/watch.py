@@ -10,7 +10,7 @@ from typing import Any, Protocol
 @dataclass(frozen=True)
 class Plan:
     """What is about to happen. epochs: the most there can be. steps: of one epoch, None if unknown. first_epoch, first_step: where a
-    resumed training goes on (epoch from 1, steps of it done).
+    resumed training goes on (epoch from 1, steps of it done). seconds: the most it may take from here, None without a time limit.
     """
 
     tasks: tuple[str, ...]
@@ -19,6 +19,7 @@ class Plan:
     first_epoch: int = 1
     first_step: int = 0
     device: str = "cpu"
+    seconds: float | None = None
 
 
 class Watcher(Protocol):
