@@ -8,12 +8,16 @@ FOLDER holds what can be downloaded from the UCI repository (archive.ics.uci.edu
     credit_default/credit_default.parquet                          Default of Credit Card Clients, data set 350
     heart_disease/heart.csv                                        Heart Disease, data set 45, four hospitals in one file, column `site`
     parkinsons_tele/parkinsons_updrs.csv                           Parkinsons Telemonitoring, data set 189
+    occupancy/datatraining.txt, datatest.txt, datatest2.txt        Occupancy Detection, data set 357
+    bike_sharing/hour.csv                                          Bike Sharing, data set 275
+    mulan_mtr/atp1d.arff, jura.arff, oes97.arff, ...               multi-target regression sets of the Mulan project (mulan.sourceforge.net)
 
 The tables are written to examples/data/, beside the configs that read them. A set that is not there is left out, and that is said.
 """
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +102,75 @@ def parkinsons(folder: Path) -> pl.DataFrame:
     return pl.read_csv(folder / "parkinsons_tele" / "parkinsons_updrs.csv").rename({"subject#": "subject"})
 
 
+AHEAD = 15
+"""Minutes between what is measured and what is to be foretold in the office room; rows are a minute apart."""
+
+
+def occupancy(folder: Path) -> pl.DataFrame:
+    """An office room: is somebody in, and temperature, humidity and CO2 a quarter of an hour from now.
+
+    `Light` is taken out: a lamp that people switch on says who is in. From each of the three sensors: its value now, and how it changed
+    over 5 and 15 minutes. The two test files are the test rows; of the training file the last fifth chooses when to stop.
+    """
+    parts = []
+    for file, split in (("datatraining", "train"), ("datatest", "test"), ("datatest2", "test")):
+        path = folder / "occupancy" / f"{file}.txt"
+        rows = pl.read_csv(path, has_header=False, skip_rows=1, new_columns=["row", "date", *OFFICE, "HumidityRatio", "Occupancy"])
+        when = pl.col("date").str.to_datetime("%Y-%m-%d %H:%M:%S")
+        senses = [pl.col(name) for name in OFFICE if name != "Light"]
+        rows = rows.with_columns(when).sort("date").with_columns(
+            *((one - one.shift(back)).alias(f"{one.meta.output_name()}_change_{back}") for one in senses for back in (5, 15)),
+            *(one.shift(-AHEAD).alias(f"next_{one.meta.output_name()}") for one in senses),
+            hour=pl.col("date").dt.hour() + pl.col("date").dt.minute() / 60,
+            weekend=yes_no(pl.col("date").dt.weekday() > 5),
+            occupied=yes_no(pl.col("Occupancy") == 1),
+        )
+        last = rows.height * 4 // 5
+        where = pl.when(pl.int_range(pl.len()) < last).then(pl.lit("train")).otherwise(pl.lit("valid"))
+        parts.append(rows.with_columns(split=where if split == "train" else pl.lit(split)))
+    return pl.concat(parts).drop("row", "date", "Light", "Occupancy")
+
+
+OFFICE = ("Temperature", "Humidity", "Light", "CO2")
+
+
+def bikes(folder: Path) -> pl.DataFrame:
+    """Hourly hires of bicycles by casual and by registered riders, and how the weather was called, from the calendar and four sensors.
+
+    Riders: log(1 + number), so that the error is the RMSLE that this set is judged by. Days 1 to 15 of a month train, 16 to 19 choose when
+    to stop, those from the 20th on test. The number of all riders is the sum of two targets, and taken out.
+    """
+    frame = pl.read_csv(folder / "bike_sharing" / "hour.csv")
+    day = pl.col("dteday").str.to_date("%m/%d/%Y").dt.day()
+    split = pl.when(day <= 15).then(pl.lit("train")).when(day < 20).then(pl.lit("valid")).otherwise(pl.lit("test"))
+    weather = {1: "clear", 2: "mist", 3: "rain or snow", 4: "rain or snow"}
+    return frame.with_columns(
+        split=split,
+        log_casual=pl.col("casual").log1p(),
+        log_registered=pl.col("registered").log1p(),
+        weather=pl.col("weathersit").replace_strict(weather),
+    ).drop("instant", "dteday", "casual", "registered", "cnt", "weathersit")
+
+
+MULAN = {"atp1d": 6, "jura": 3, "oes97": 16, "scpf": 3, "slump": 3, "wq": 14}
+"""How many of the last columns are targets."""
+
+
+def mulan(name: str) -> Callable[[Path], pl.DataFrame]:
+    """One of the Mulan project's sets; its targets are the last columns, here named `target_...`."""
+
+    def table(folder: Path) -> pl.DataFrame:
+        from scipy.io import arff
+
+        text = (folder / "mulan_mtr" / f"{name}.arff").read_text("utf-8")
+        rows, _ = arff.loadarff(io.StringIO(text))
+        columns = {word: rows[word].astype(str) if rows[word].dtype.kind == "S" else rows[word] for word in rows.dtype.names}
+        targets = list(columns)[-MULAN[name] :]
+        return pl.DataFrame(columns).rename({word: f"target_{word}" for word in targets})
+
+    return table
+
+
 def yes_no(condition: pl.Expr) -> pl.Expr:
     """The labels yes and no."""
     return pl.when(condition).then(pl.lit("yes")).otherwise(pl.lit("no"))
@@ -108,6 +181,9 @@ TABLES: dict[str, Callable[[Path], pl.DataFrame]] = {
     "credit_default": credit,
     "heart_disease": heart,
     "parkinsons_tele": parkinsons,
+    "occupancy": occupancy,
+    "bike_sharing": bikes,
+    **{name: mulan(name) for name in MULAN},
 }
 
 

@@ -26,6 +26,7 @@ from cotrain.recipe.agreement import check_named_tasks, check_targets_among_inpu
 from cotrain.recipe.balance_settings import Balance, EngineSettings, read_balance
 from cotrain.recipe.compare_settings import CompareSettings, Variant, read_compare
 from cotrain.recipe.inputs import ONLY, InputSettings, read_inputs, read_kind
+from cotrain.recipe.presets import PRESETS, rows_in, with_preset
 from cotrain.recipe.problems import ConfigProblems, Keys, Origin, Problem, dotted
 from cotrain.recipe.reader import Choice, Reader
 from cotrain.recipe.searches import searches, without_searches
@@ -35,7 +36,7 @@ from cotrain.recipe.yaml_source import Source, read_yaml
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.training.settings import TrainSettings
 
-KEYS = ("name", "data", "inputs", "tasks", "encoder", "sharing", "balance", "train", "seed", "compare")
+KEYS = ("name", "preset", "data", "inputs", "tasks", "encoder", "sharing", "balance", "train", "seed", "compare")
 """What a config may say."""
 
 LATER = ("sources", "augment", "tune", "affinity", "compress", "export")
@@ -65,7 +66,7 @@ _SYNONYMS = {
 class Config:
     """A whole config, every key of the file as an attribute.
 
-    name: of the run. data: where the rows are and how they are split. inputs, tasks: by name. encoder, sharing, balance: what is
+    name: of the run. preset: the word that filled in what the file does not say (its values stand in the other attributes). data: where the rows are and how they are split. inputs, tasks: by name. encoder, sharing, balance: what is
     trained. train: how. seed: of everything random. compare: what stands beside it.
     table: the rows themselves where Python code handed them in. origin: where each value was written, for messages.
     """
@@ -73,6 +74,7 @@ class Config:
     name: str
     data: DataSettings
     tasks: Mapping[str, Target]
+    preset: str | None = None
     inputs: Mapping[str, InputSettings] = field(default_factory=lambda: {ONLY: InputSettings()})
     encoder: Choice = field(default_factory=lambda: Choice("mlp"))
     sharing: Choice = field(default_factory=lambda: Choice("hard"))
@@ -108,6 +110,7 @@ class Config:
         """The config as plain values; `config_from_dict` reads it back into an equal one, objects from Python aside."""
         return {
             "name": self.name,
+            **({} if self.preset is None else {"preset": self.preset}),
             "data": as_plain(self.data),
             "inputs": {name: _input_dict(given) for name, given in self.inputs.items()},
             "tasks": {name: _target_dict(target) for name, target in self.tasks.items()},
@@ -136,12 +139,15 @@ class Config:
         return text.getvalue()
 
 
-def load_config(path: str | Path, *, files: bool = True) -> Config:
+def load_config(
+    path: str | Path, *, files: bool = True, preset: str | None = None, time_limit: float | None = None
+) -> Config:
     """The config a YAML file holds; relative paths in it are meant from its own folder.
 
-    files: look whether the data file is there. Raises ConfigProblems (a ConfigError) with every problem found.
+    files: look whether the data file is there. preset, time_limit (seconds): in place of what the file says of them.
+    Raises ConfigProblems (a ConfigError) with every problem found.
     """
-    source = read_yaml(path)
+    source = overridden(read_yaml(path), preset, time_limit)
     return _read(source, Path(path).resolve().parent, Path(path).stem, None, files)
 
 
@@ -161,6 +167,18 @@ def config_from_dict(
     if table is None and "data" in tree and not _says_how(tree["data"]):
         table = tree.pop("data")
     return _read(Source(tree, Origin()), folder, "cotrain", table, files)
+
+
+def overridden(source: Source, preset: str | None, time_limit: float | None) -> Source:
+    """The source with another preset or time limit than it says, where one is given."""
+    if not isinstance(source.tree, Mapping):
+        return source
+    tree = dict(source.tree)
+    if preset is not None:
+        tree["preset"] = preset
+    if time_limit is not None and isinstance(tree.get("train", {}), Mapping):
+        tree["train"] = {**(tree.get("train") or {}), "time_limit": time_limit}
+    return dataclasses.replace(source, tree=tree)
 
 
 def _says_how(data: Any) -> bool:
@@ -200,7 +218,9 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
         )
     reader.known(given, (), (*KEYS, *LATER))
     before = len(reader.problems)
+    given = _filled(reader, given, folder, table)
     parts: dict[str, Any] = {
+        "preset": given.get("preset"),
         "name": _name(reader, given.get("name", re.sub(r"[^\w.-]+", "-", name).strip("-.") or "cotrain")),
         "seed": _seed(reader, given.get("seed", 0)),
         "data": _data(reader, given.get("data"), folder, table, files),
@@ -235,6 +255,17 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
     if len(reader.problems) > before or "tasks" not in parts:
         return None
     return Config(**parts, table=table, origin=reader.origin)
+
+
+def _filled(reader: Reader, given: Mapping[str, Any], folder: Path | None, table: Any) -> Mapping[str, Any]:
+    """The config with what its preset says under it."""
+    name = given.get("preset")
+    if name is None:
+        return given
+    if not isinstance(name, str) or name not in PRESETS:
+        reader.found(("preset",), f"expected one of {', '.join(PRESETS)}, got {shown(name)}")
+        return {key: value for key, value in given.items() if key != "preset"}
+    return with_preset(given, name, rows_in(given.get("data"), folder, table))
 
 
 def _name(reader: Reader, tree: Any) -> Any:

@@ -136,6 +136,8 @@ def fit(
     balance: Any = None,
     train: Mapping[str, Any] | None = None,
     split: Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    time_limit: float | None = None,
     seed: int = 0,
     name: str | None = None,
     folder: Path | str | None = None,
@@ -144,6 +146,7 @@ def fit(
     """Train one network for several tasks on a frame, arrays or a path, and return the run.
 
     The keys and their meaning are those of the config; objects are accepted wherever a name is. split: as under `data:`.
+    preset: fast, good or best fills in encoder and training for this number of rows. time_limit: seconds of training, as in `train`.
     folder: where to store the run; without it nothing is left on disk (use `run.save`).
 
     >>> import numpy as np
@@ -155,6 +158,9 @@ def fit(
     """
     tree: dict[str, Any] = {"tasks": tasks, "seed": seed}
     given = {"inputs": inputs, "encoder": encoder, "sharing": sharing, "balance": balance, "train": train, "name": name}
+    given["preset"] = preset
+    if time_limit is not None:
+        given["train"] = {**(train or {}), "time_limit": time_limit}
     tree |= {key: value for key, value in given.items() if value is not None}
     from_path = isinstance(data, (str, Path)) or (
         isinstance(data, (list, tuple)) and all(isinstance(one, (str, Path)) for one in data)

@@ -62,6 +62,7 @@ def config_schema() -> Schema:
     varied = {"encoder": encoder, "sharing": sharing, "balance": balance, "train": train}
     properties: Schema = {
         "name": {"type": "string", "pattern": r"^\w[\w.-]*$", "description": "of the run, and of its folder"},
+        "preset": {"enum": list(PRESETS), "description": "fills in what the config does not say"},
         "data": {
             "anyOf": [section(DataSettings, word="path"), {"type": "string", "description": "the path of a table"}]
         },
