@@ -60,7 +60,7 @@ def test_hospital_codes_are_put_back_to_the_original_ones(tables: ModuleType, re
 def test_every_table_can_be_made(tables: ModuleType, real_data: Callable[[str], Path], tmp_path: Path) -> None:
     folder = real_data("census_income_kdd/census-income.test.gz").parent.parent
     written = tables.make(folder, tmp_path / "data")
-    assert {path.stem for path in written} == {path.stem for path in CONFIGS}
+    assert {path.stem for path in written} >= {path.stem for path in CONFIGS}
     for path in CONFIGS:
         shutil.copy(path, tmp_path)
         config = load_config(tmp_path / path.name)
