@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from cotrain.core.fields import Batch
 from cotrain.core.spec import InputSpec, Task
 from cotrain.recipe.config import load_config
-from cotrain.recipe.network import for_tasks, gathered, train_network, whole
+from cotrain.recipe.network import gathered, train_network, whole
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.tasks.scores import error_of
 from cotrain.training.boosting import boosted_output
@@ -72,7 +72,7 @@ def beside(rows: Rows) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {"MLP (scikit-learn)": {}, "boosting": {}}
     seconds = dict.fromkeys(found, 0.0)
     for task in rows.tasks:
-        data = for_tasks(rows.data, [task])
+        data = rows.data.for_tasks([task.name])
         train, valid, test = (whole(data, split) for split in ("train", "valid", "test"))
         ways = {
             "MLP (scikit-learn)": lambda: mlp_output(task, train, test, rows.specs),
