@@ -11,5 +11,6 @@
 from cotrain.heads.linear import LinearHead
 from cotrain.heads.mlp import MLPHead
 from cotrain.heads.proportional import ProportionalHead
+from cotrain.heads.wide_deep import WideDeepHead
 
-__all__ = ["LinearHead", "MLPHead", "ProportionalHead"]
+__all__ = ["LinearHead", "MLPHead", "ProportionalHead", "WideDeepHead"]

@@ -14,7 +14,7 @@ from cotrain.balance.protocol import Balancer
 from cotrain.core.errors import ConfigError
 from cotrain.core.gallery import Gallery
 from cotrain.core.randomness import generator
-from cotrain.core.spec import Codec, EncoderSettings, SharingSettings, Task
+from cotrain.core.spec import Codec, EncoderSettings, HeadSettings, SharingSettings, Task
 from cotrain.encoders.gallery import ENCODERS
 from cotrain.encoders.own import OwnNetwork
 from cotrain.heads.gallery import HEADS
@@ -90,10 +90,11 @@ def build_model(config: Config, tasks: list[Task]) -> Model:
     """The network of a config, not yet built for its inputs."""
     encoder = cast(EncoderSettings, build_choice(ENCODERS, config.encoder))
     sharing = cast(SharingSettings, build_choice(SHARINGS, config.sharing))
+    head = None if config.head is None else cast(HeadSettings, build_choice(HEADS, config.head))
     if isinstance(encoder, nn.Module):
         encoder = copy.deepcopy(encoder)  # every variant and seed begins where the user's own network stands now
-        return Model(trunk=encoder, sharing=sharing, tasks=tasks)
-    return Model(encoder=encoder, sharing=sharing, tasks=tasks)
+        return Model(trunk=encoder, sharing=sharing, tasks=tasks, head=head)
+    return Model(encoder=encoder, sharing=sharing, tasks=tasks, head=head)
 
 
 def build_engine(model: Model, balance: Balance, seed: int) -> Engine:

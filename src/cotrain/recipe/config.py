@@ -22,6 +22,7 @@ from cotrain.core.errors import nearest
 from cotrain.data.infer import KINDS
 from cotrain.data.settings import DataSettings
 from cotrain.encoders.gallery import ENCODERS
+from cotrain.heads.gallery import HEADS
 from cotrain.recipe.agreement import check_named_tasks, check_targets_among_inputs
 from cotrain.recipe.balance_settings import Balance, EngineSettings, read_balance
 from cotrain.recipe.compare_settings import CompareSettings, Variant, read_compare
@@ -36,7 +37,7 @@ from cotrain.recipe.yaml_source import Source, read_yaml
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.training.settings import TrainSettings
 
-KEYS = ("name", "preset", "data", "inputs", "tasks", "encoder", "sharing", "balance", "train", "seed", "compare")
+KEYS = ("name", "preset", "data", "inputs", "tasks", "encoder", "sharing", "head", "balance", "train", "seed", "compare")
 """What a config may say."""
 
 LATER = ("sources", "augment", "tune", "affinity", "compress", "export")
@@ -67,7 +68,7 @@ class Config:
     """A whole config, every key of the file as an attribute.
 
     name: of the run. preset: the word that filled in what the file does not say (its values stand in the other attributes). data: where the rows are and how they are split. inputs, tasks: by name. encoder, sharing, balance: what is
-    trained. train: how. seed: of everything random. compare: what stands beside it.
+    trained. head: of the tasks that name none. train: how. seed: of everything random. compare: what stands beside it.
     table: the rows themselves where Python code handed them in. origin: where each value was written, for messages.
     """
 
@@ -78,6 +79,7 @@ class Config:
     inputs: Mapping[str, InputSettings] = field(default_factory=lambda: {ONLY: InputSettings()})
     encoder: Choice = field(default_factory=lambda: Choice("mlp"))
     sharing: Choice = field(default_factory=lambda: Choice("hard"))
+    head: Choice | None = None
     balance: Balance = field(default_factory=lambda: Balance("sum"))
     train: TrainSettings = field(default_factory=TrainSettings)
     seed: int = 0
@@ -116,6 +118,7 @@ class Config:
             "tasks": {name: _target_dict(target) for name, target in self.tasks.items()},
             "encoder": _choice_dict(self.encoder),
             "sharing": _choice_dict(self.sharing),
+            **({} if self.head is None else {"head": _choice_dict(self.head)}),
             "balance": _choice_dict(self.balance),
             "train": as_plain(self.train),
             "seed": self.seed,
@@ -233,7 +236,7 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
         )
     if "inputs" in given:
         parts["inputs"] = read_inputs(reader, given["inputs"], ("inputs",))
-    for key, gallery in (("encoder", ENCODERS), ("sharing", SHARINGS)):
+    for key, gallery in (("encoder", ENCODERS), ("sharing", SHARINGS), ("head", HEADS)):
         if key in given:
             parts[key] = reader.choice(gallery, given[key], (key,))
     if "balance" in given:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import gzip
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,78 +22,76 @@ PRESETS = ("fast", "good", "best")
 SECONDS = {"fast": 20.0, "good": 120.0, "best": 1200.0}
 """The time limit of each network's training where none is given."""
 
-_STEPS = {"fast": 2_000, "good": 12_000, "best": 24_000}
-"""About how many steps a training makes at most, where its time allows."""
-
 UNKNOWN = 1000
 _CHUNK = 1 << 24
 
 
 def preset(name: str, rows: int) -> dict[str, Any]:
-    """The config behind a preset's name for a table of so many rows: encoder, balance and train.
+    """The config behind a preset's name for a table of so many rows: encoder, head and train.
 
-    fast: a multilayer perceptron. good: an ensemble of 8 networks in one (TabM) on piecewise linear embeddings of the numbers.
-    best: the same with more members, wider, and averaged weights. All anneal the learning rate until the steps or the time are used up,
-    and keep the epoch that was best on the validation rows.
+    fast: a multilayer perceptron with a linear path beside it (`wide_deep`). good: an ensemble of 4 to 8 networks in one (TabM) on
+    piecewise-linear embeddings of the numbers, with the same path. best: the same with twice the members, wider and longer. The learning
+    rate rises over a tenth of the steps and falls along a cosine until the epochs or the time are used up; the epoch that was best on the
+    validation rows is kept.
 
     Raises ConfigError for an unknown name.
 
-    >>> preset("good", 50_000)["train"]["batch_size"], preset("good", 500)["train"]["batch_size"]
-    (512, 64)
+    >>> preset("good", 50_000)["train"]["batch_size"], preset("good", 500)["encoder"]["members"]
+    (512, 8)
     """
     if name not in PRESETS:
         raise ConfigError("preset: " + unknown("preset", name, PRESETS))
-    batch = batch_size(rows)
     train = {
-        "epochs": epochs(rows, batch, _STEPS[name]),
-        "batch_size": batch,
+        "epochs": epochs(rows, {"fast": 0.4, "good": 1.0, "best": 1.5}[name]),
+        "batch_size": batch_size(rows),
         "optimizer": {"name": "adamw", "lr": 0.002, "weight_decay": 0.03},
-        "schedule": {"name": "cosine"},
+        "schedule": {"name": "cosine", "warmup": 0.1},
         "early_stopping": None,
         "time_limit": SECONDS[name],
     }
+    dropout = 0.2 if rows < 5_000 else 0.1
     if name == "fast":
-        return {"encoder": {"name": "mlp", "widths": [128, 128], "dropout": 0.1}, "train": train}
-    large = name == "best"
+        return {"encoder": {"name": "mlp", "widths": [128, 128], "dropout": dropout}, "head": "wide_deep", "train": train}
+    times = 2 if name == "best" else 1
     encoder = {
         "name": "tabm",
-        "members": 16 if large else 8,
-        "widths": [384, 384] if large else [256, 256],
-        "dropout": 0.2 if rows < 20_000 else 0.1,
+        "members": (8 if rows < 20_000 else 4) * times,
+        "widths": [384, 384] if name == "best" else [256, 256],
+        "dropout": dropout,
         "numbers": {"name": "piecewise_linear", "bins": bins(rows)},
     }
-    return {"encoder": encoder, "train": train}
+    return {"encoder": encoder, "head": "wide_deep", "train": train}
 
 
 def batch_size(rows: int) -> int:
-    """Rows of a step: a power of two near a hundredth of the table, from 64 to 512.
+    """Rows of a step, from 64 to 512: a step of a large table can look at more of them.
 
-    >>> [batch_size(rows) for rows in (500, 15_000, 10**6)]
+    >>> [batch_size(rows) for rows in (500, 10_000, 10**6)]
     [64, 128, 512]
     """
-    return next(size for size in (64, 128, 256, 512) if size == 512 or rows < 100 * size * 1.5)
+    return next(size for size, below in ((64, 2_000), (128, 20_000), (256, 50_000), (512, math.inf)) if rows < below)
 
 
-def epochs(rows: int, batch: int, steps: int) -> int:
-    """So many epochs that about `steps` steps are made, from 10 to 200.
+def epochs(rows: int, times: float = 1.0) -> int:
+    """How often a training goes through the rows, from 5 to 150 times: about 2,500 / rows^0.45 (more rows, fewer rounds, more steps).
 
-    >>> epochs(500, 64, 12_000), epochs(10**6, 512, 12_000)
-    (200, 10)
+    >>> [epochs(rows) for rows in (100, 1_000, 10_000, 10**5, 10**7)]
+    [150, 112, 40, 14, 5]
     """
-    return min(200, max(10, round(steps * batch / max(rows, 1))))
+    return min(150, max(5, round(times * 2500 / max(rows, 1) ** 0.45)))
 
 
 def bins(rows: int) -> int:
-    """Bins of a number's piecewise linear embedding: fewer where there are few rows to tell them apart.
+    """Bins of a number's piecewise-linear embedding, from 4 to 48: fewer where there are few rows to tell them apart.
 
-    >>> [bins(rows) for rows in (100, 2_000, 10**5)]
-    [4, 16, 48]
+    >>> [bins(rows) for rows in (10, 100, 2_000, 10**5)]
+    [4, 5, 15, 48]
     """
     return min(48, max(4, round(rows**0.36)))
 
 
 def with_preset(tree: Mapping[str, Any], name: str, rows: int) -> dict[str, Any]:
-    """The user's config with the preset's values under it: an encoder is taken whole, `train` key by key.
+    """The user's config with the preset's values under it: encoder and head are taken whole, `train` key by key.
 
     >>> found = with_preset({"tasks": {}, "train": {"batch_size": 32}}, "fast", 1000)
     >>> found["train"]["batch_size"], found["train"]["time_limit"], found["encoder"]["name"]

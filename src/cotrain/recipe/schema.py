@@ -70,6 +70,7 @@ def config_schema() -> Schema:
         "tasks": {"type": "object", "minProperties": 1, "additionalProperties": _task()},
         "encoder": encoder,
         "sharing": sharing,
+        "head": _choice(HEADS),
         "balance": balance,
         "train": train,
         "seed": _open({"type": "integer", "minimum": 0}),
