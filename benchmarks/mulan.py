@@ -77,11 +77,11 @@ def network(frame: pl.DataFrame, fold: NDArray[np.int64], test: int, preset: str
 
 def others() -> dict[str, Callable[[], object]]:
     """What stands beside the networks, by name: each takes all targets or one."""
+    from sklearn.compose import TransformedTargetRegressor
     from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
     from sklearn.linear_model import RidgeCV
-    from sklearn.neural_network import MLPRegressor
-    from sklearn.compose import TransformedTargetRegressor
     from sklearn.multioutput import MultiOutputRegressor
+    from sklearn.neural_network import MLPRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -133,9 +133,13 @@ def table(results: dict[str, dict[str, dict[str, list]]]) -> str:
         cells = []
         for values in per_fold.values():
             half = 2.262 * np.std(values, ddof=1) / np.sqrt(FOLDS)
-            cells.append(f"{'**' if np.mean(values) == best else ''}{np.mean(values):.3f}{'**' if np.mean(values) == best else ''} ± {half:.3f}")
+            cells.append(
+                f"{'**' if np.mean(values) == best else ''}{np.mean(values):.3f}{'**' if np.mean(values) == best else ''} ± {half:.3f}"
+            )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        by_target = {method: [mean(list(one)) for one in zip(*found[method]["errors"], strict=True)] for method in methods}
+        by_target = {
+            method: [mean(list(one)) for one in zip(*found[method]["errors"], strict=True)] for method in methods
+        }
         targets += len(by_target["joint"])
         for method in wins:
             wins[method] += sum(own < other for own, other in zip(by_target["joint"], by_target[method], strict=True))

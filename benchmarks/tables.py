@@ -44,7 +44,9 @@ def beside_boosting(found: dict[str, Any]) -> list[str]:
     for task, about in found["tasks"].items():
         own, trees = (sum(by_kind[kind][task]) / len(by_kind[kind][task]) for kind in ("joint", "boosting"))
         apart = error_of(about["primary"], trees) - error_of(about["primary"], own)
-        lines.append(f"{task}: {about['primary']} {own:.4f}, boosting {trees:.4f}: {'ahead' if apart > 0 else 'behind'} by {abs(apart):.4f}")
+        lines.append(
+            f"{task}: {about['primary']} {own:.4f}, boosting {trees:.4f}: {'ahead' if apart > 0 else 'behind'} by {abs(apart):.4f}"
+        )
     return lines
 
 
@@ -61,7 +63,9 @@ def main() -> None:
         print(f"\n### {name}\n\n{markdown(found)}\n")
         if found.get("conflict"):
             cosines = ", ".join(f"{pair} {value:.2f}" for pair, value in found["conflict"]["cosine"].items())
-            print(f"mean gradient cosines: {cosines}; longest over shortest gradient {found['conflict']['norm_ratio']:.1f}\n")
+            print(
+                f"mean gradient cosines: {cosines}; longest over shortest gradient {found['conflict']['norm_ratio']:.1f}\n"
+            )
         print("\n".join(beside_boosting(found)))
 
 

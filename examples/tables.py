@@ -115,15 +115,25 @@ def occupancy(folder: Path) -> pl.DataFrame:
     parts = []
     for file, split in (("datatraining", "train"), ("datatest", "test"), ("datatest2", "test")):
         path = folder / "occupancy" / f"{file}.txt"
-        rows = pl.read_csv(path, has_header=False, skip_rows=1, new_columns=["row", "date", *OFFICE, "HumidityRatio", "Occupancy"])
+        rows = pl.read_csv(
+            path, has_header=False, skip_rows=1, new_columns=["row", "date", *OFFICE, "HumidityRatio", "Occupancy"]
+        )
         when = pl.col("date").str.to_datetime("%Y-%m-%d %H:%M:%S")
         senses = [pl.col(name) for name in OFFICE if name != "Light"]
-        rows = rows.with_columns(when).sort("date").with_columns(
-            *((one - one.shift(back)).alias(f"{one.meta.output_name()}_change_{back}") for one in senses for back in (5, 15)),
-            *(one.shift(-AHEAD).alias(f"next_{one.meta.output_name()}") for one in senses),
-            hour=pl.col("date").dt.hour() + pl.col("date").dt.minute() / 60,
-            weekend=yes_no(pl.col("date").dt.weekday() > 5),
-            occupied=yes_no(pl.col("Occupancy") == 1),
+        rows = (
+            rows.with_columns(when)
+            .sort("date")
+            .with_columns(
+                *(
+                    (one - one.shift(back)).alias(f"{one.meta.output_name()}_change_{back}")
+                    for one in senses
+                    for back in (5, 15)
+                ),
+                *(one.shift(-AHEAD).alias(f"next_{one.meta.output_name()}") for one in senses),
+                hour=pl.col("date").dt.hour() + pl.col("date").dt.minute() / 60,
+                weekend=yes_no(pl.col("date").dt.weekday() > 5),
+                occupied=yes_no(pl.col("Occupancy") == 1),
+            )
         )
         last = rows.height * 4 // 5
         where = pl.when(pl.int_range(pl.len()) < last).then(pl.lit("train")).otherwise(pl.lit("valid"))
@@ -164,7 +174,9 @@ def mulan(name: str) -> Callable[[Path], pl.DataFrame]:
 
         text = (folder / "mulan_mtr" / f"{name}.arff").read_text("utf-8")
         rows, _ = arff.loadarff(io.StringIO(text))
-        columns = {word: rows[word].astype(str) if rows[word].dtype.kind == "S" else rows[word] for word in rows.dtype.names}
+        columns = {
+            word: rows[word].astype(str) if rows[word].dtype.kind == "S" else rows[word] for word in rows.dtype.names
+        }
         targets = list(columns)[-MULAN[name] :]
         return pl.DataFrame(columns).rename({word: f"target_{word}" for word in targets})
 

@@ -14,6 +14,7 @@ from cotrain.heads.gallery import HEADS
 from cotrain.heads.linear import LinearHead, PooledHead
 from cotrain.heads.mlp import MLPHead
 from cotrain.heads.proportional import ProportionalHead
+from cotrain.heads.wide_deep import WideDeepHead
 
 
 def linears(head: nn.Module) -> list[nn.Linear]:
@@ -82,6 +83,6 @@ def test_the_proportional_head_is_one_score_and_constants(widths: list[int]) -> 
 
 
 def test_the_gallery_names_them() -> None:
-    known = {"linear": LinearHead, "mlp": MLPHead, "proportional": ProportionalHead}
+    known = {"linear": LinearHead, "mlp": MLPHead, "proportional": ProportionalHead, "wide_deep": WideDeepHead}
     assert {name: HEADS[name] for name in HEADS} == known
     assert isinstance(LinearHead().build([Shape("vector", 2)], 1), PooledHead)

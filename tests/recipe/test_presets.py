@@ -45,7 +45,9 @@ def test_what_the_config_says_itself_stays() -> None:
 
 
 def test_another_optimiser_is_not_given_the_presets_settings() -> None:
-    config = config_from_dict({"tasks": {"big": "binary"}, "preset": "fast", "train": {"optimizer": "sgd"}}, table=TABLE)
+    config = config_from_dict(
+        {"tasks": {"big": "binary"}, "preset": "fast", "train": {"optimizer": "sgd"}}, table=TABLE
+    )
     assert config.train.optimizer.name == "sgd"
 
 

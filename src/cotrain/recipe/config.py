@@ -37,7 +37,20 @@ from cotrain.recipe.yaml_source import Source, read_yaml
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.training.settings import TrainSettings
 
-KEYS = ("name", "preset", "data", "inputs", "tasks", "encoder", "sharing", "head", "balance", "train", "seed", "compare")
+KEYS = (
+    "name",
+    "preset",
+    "data",
+    "inputs",
+    "tasks",
+    "encoder",
+    "sharing",
+    "head",
+    "balance",
+    "train",
+    "seed",
+    "compare",
+)
 """What a config may say."""
 
 LATER = ("sources", "augment", "tune", "affinity", "compress", "export")

@@ -51,7 +51,11 @@ def preset(name: str, rows: int) -> dict[str, Any]:
     }
     dropout = 0.2 if rows < 5_000 else 0.1
     if name == "fast":
-        return {"encoder": {"name": "mlp", "widths": [128, 128], "dropout": dropout}, "head": "wide_deep", "train": train}
+        return {
+            "encoder": {"name": "mlp", "widths": [128, 128], "dropout": dropout},
+            "head": "wide_deep",
+            "train": train,
+        }
     times = 2 if name == "best" else 1
     encoder = {
         "name": "tabm",
@@ -78,7 +82,7 @@ def epochs(rows: int, times: float = 1.0) -> int:
     >>> [epochs(rows) for rows in (100, 1_000, 10_000, 10**5, 10**7)]
     [150, 112, 40, 14, 5]
     """
-    return min(150, max(5, round(times * 2500 / max(rows, 1) ** 0.45)))
+    return min(150, max(5, round(times * 2500 / math.pow(max(rows, 1), 0.45))))
 
 
 def bins(rows: int) -> int:
@@ -87,7 +91,7 @@ def bins(rows: int) -> int:
     >>> [bins(rows) for rows in (10, 100, 2_000, 10**5)]
     [4, 5, 15, 48]
     """
-    return min(48, max(4, round(rows**0.36)))
+    return min(48, max(4, round(math.pow(rows, 0.36))))
 
 
 def with_preset(tree: Mapping[str, Any], name: str, rows: int) -> dict[str, Any]:

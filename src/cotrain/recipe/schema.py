@@ -21,6 +21,7 @@ from cotrain.heads.gallery import HEADS
 from cotrain.recipe.balance_settings import EngineSettings
 from cotrain.recipe.config import LATER
 from cotrain.recipe.nested import NESTED, default_words, is_nested
+from cotrain.recipe.presets import PRESETS
 from cotrain.recipe.reader import public_settings, section_by_name
 from cotrain.recipe.targets import LATER as TASK_LATER
 from cotrain.sharing.gallery import SHARINGS
