@@ -37,7 +37,9 @@ def joined(rows: int = 24) -> Batch:
             "yes": Field((torch.rand(rows, generator=generator) > 0.5).float(), some),
             "which": Field(torch.randint(3, (rows,), generator=generator), some.flip(0)),
             "sizes": Field(torch.randn(rows, 2, generator=generator), cells.any(1), None, cells),
-            "age": Field.dense(torch.randn(rows, 1, generator=generator)),
+            "age": replace(
+                Field.dense(torch.randn(rows, 1, generator=generator)), weight=torch.rand(rows, generator=generator)
+            ),
         },
         weight=(torch.rand(rows, generator=generator) * 2 - 0.4).clamp_min(0),
         row=torch.arange(rows),

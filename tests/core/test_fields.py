@@ -183,3 +183,20 @@ def test_further_axes_are_averaged_so_that_a_row_counts_once() -> None:
         torch.tensor([[1.0, 3.0], [5.0, 7.0]]), Field.dense(torch.zeros(2, 2)), torch.tensor([1.0, 2.0])
     )
     assert (float(total), float(count)) == (14.0, 3.0)
+
+
+def test_a_targets_own_weights_go_with_its_rows_and_multiply_the_batchs() -> None:
+    own = Field(torch.arange(3.0), torch.tensor([True, True, False]), weight=torch.tensor([2.0, 0.5, 9.0]))
+    assert cell_weight(own, None).tolist() == [2.0, 0.5, 0.0]
+    assert cell_weight(own, torch.tensor([3.0, 2.0, 1.0])).tolist() == [6.0, 1.0, 0.0]
+    assert own.select(torch.tensor([2, 0])).weight is not None
+    assert own.select(torch.tensor([2, 0])).weight.tolist() == [9.0, 2.0]  # type: ignore[union-attr]
+    both = Field.cat([own, Field.dense(torch.zeros(1))])
+    assert both.weight is not None
+    assert both.weight.tolist() == [2.0, 0.5, 9.0, 1.0]
+    assert own.to("cpu").weight is not None
+    ragged = Field(torch.zeros(3), torch.tensor([True, True]), torch.tensor([0, 2, 3]), weight=torch.tensor([2.0, 5.0]))
+    assert cell_weight(ragged, None).tolist() == [2.0, 2.0, 5.0]
+    for wrong, message in ((torch.ones(2), "weight has shape"), (torch.tensor([1.0, -1.0, 1.0]), "got -1.0 in row 1")):
+        with pytest.raises(DataError, match=message):
+            Field(own.values, own.present, weight=wrong).check("y")

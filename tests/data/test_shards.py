@@ -32,7 +32,7 @@ def rows_of(start: int, stop: int) -> Batch:
             "categories": Field.dense(row.unsqueeze(1) % 7),
         },
         {
-            "a": Field(row.float() % 2, row % 5 != 0),
+            "a": Field(row.float() % 2, row % 5 != 0, weight=(row % 3).float()),
             "b": Field(torch.stack([row * 0.5, row * 0.25], 1).float(), row % 9 == 0),
         },
         (row % 4).float(),
@@ -73,6 +73,8 @@ def same(one: Batch, other: Batch) -> None:
             assert field.values.dtype == theirs[name].values.dtype
             assert torch.equal(field.values, theirs[name].values)
             assert torch.equal(field.held(), theirs[name].held())
+            assert (field.weight is None) == (theirs[name].weight is None)
+            assert field.weight is None or torch.equal(field.weight, theirs[name].weight)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def data() -> EncodedData:
             "a.b/ü": Field(torch.arange(12), torch.arange(30) < 12, torch.arange(31).clamp(max=12)),
             "none": Field.dense(torch.zeros(30, 0)),
         },
-        {"y": Field(torch.randn(30, 2), torch.arange(30) % 2 == 0, None, torch.rand(30, 2) > 0.5)},
+        {"y": Field(torch.randn(30, 2), torch.arange(30) % 2 == 0, None, torch.rand(30, 2) > 0.5, torch.rand(30))},
         splits={"train": torch.arange(20), "test": torch.arange(20, 30)},
         weight=torch.rand(30),
         source="wards",

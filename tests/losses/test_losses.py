@@ -12,7 +12,11 @@ from cotrain.core.errors import DataError
 from cotrain.core.fields import Field
 from cotrain.core.spec import Loss
 from cotrain.losses import (
+    BinaryCrossEntropy,
+    BinaryFocal,
+    CrossEntropy,
     CumulativeLink,
+    Focal,
     LogisticHazard,
     NegativeBinomialDeviance,
     Pinball,
@@ -104,6 +108,36 @@ CASES: dict[str, tuple[Loss, Callable[[], Tensor], Callable[[], Tensor], Callabl
         lambda: torch.randn(ROWS, 3),
         lives,
         lambda t: 200.0 * ((torch.arange(3) == t[:, :1]) & (t[:, 1:2] > 0)) - 100.0,
+    ),
+    "binary, smoothed and weighted": (
+        BinaryCrossEntropy(smoothing=0.1, class_weights=(0.6, 3.0)),
+        lambda: torch.randn(ROWS, 1),
+        lambda: (torch.rand(ROWS) > 0.5).float(),
+        lambda t: torch.logit(0.9 * t + 0.05)[:, None],
+    ),
+    "binary, a pair of weights a column": (
+        BinaryCrossEntropy(class_weights=((0.6, 1.0), (3.0, 0.2))),
+        lambda: torch.randn(ROWS, 2),
+        lambda: (torch.rand(ROWS, 2) > 0.5).float(),
+        lambda t: 200 * t - 100,
+    ),
+    "binary, focal": (
+        BinaryFocal(gamma=2.0, class_weights=(0.25, 0.75)),
+        lambda: torch.randn(ROWS, 1),
+        lambda: (torch.rand(ROWS) > 0.5).float(),
+        lambda t: (200 * t - 100)[:, None],
+    ),
+    "classes, smoothed and weighted": (
+        CrossEntropy(smoothing=0.2, class_weights=(0.5, 1.0, 2.0, 4.0)),
+        lambda: torch.randn(ROWS, 4),
+        lambda: torch.randint(4, (ROWS,)),
+        lambda t: (0.8 * torch.nn.functional.one_hot(t, 4) + 0.05).log(),
+    ),
+    "classes, focal": (
+        Focal(gamma=1.5, class_weights=(0.5, 1.0, 2.0, 4.0)),
+        lambda: torch.randn(ROWS, 4),
+        lambda: torch.randint(4, (ROWS,)),
+        lambda t: 200.0 * torch.nn.functional.one_hot(t, 4),
     ),
 }
 READY = ("squared", "squared, one column", "absolute", "binary", "classes")

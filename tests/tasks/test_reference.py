@@ -11,6 +11,7 @@ from cotrain.core.fields import Field
 from cotrain.core.spec import Task
 from cotrain.losses import NegativeBinomialDeviance, gamma_deviance, log_squared_error
 from cotrain.losses.absolute_error import absolute_error
+from cotrain.losses.focal import BinaryFocal, Focal
 from cotrain.tasks.binary import Binary
 from cotrain.tasks.count import Count
 from cotrain.tasks.labels import ClassCodec
@@ -27,6 +28,14 @@ from cotrain.tasks.survival_times import SurvivalCodec
 TASKS: dict[str, Task] = {
     "binary": Binary("y"),
     "multiclass": Multiclass("y", classes=4),
+    "binary, weighted": Binary("y", class_weights={"0": 1.0, "1": 5.0}),
+    "binary, smoothed": Binary("y", smoothing=0.2, class_weights={"1": 3.0}),
+    "binary, focal": Binary("y", loss=BinaryFocal(), class_weights={"1": 3.0}),
+    "binary, focal 0.5": Binary("y", loss=BinaryFocal(), gamma=0.5),
+    "multiclass, weighted": Multiclass("y", classes=4, class_weights={"0": 2.0, "3": 5.0}),
+    "multiclass, smoothed": Multiclass("y", classes=4, smoothing=0.2, class_weights={"2": 3.0}),
+    "multiclass, focal": Multiclass("y", classes=4, loss=Focal(), class_weights={"2": 3.0}),
+    "multiclass, focal 0.5": Multiclass("y", classes=4, loss=Focal(), gamma=0.5),
     "squared": Regression("y"),
     "absolute": Regression("y", loss=absolute_error),
     "several columns": Regression("y", columns=("a", "b")),
@@ -55,7 +64,7 @@ TASKS: dict[str, Task] = {
 def labels(kind: str, rows: int) -> Field:
     held = torch.rand(rows) > 0.2
     held[:4] = True
-    if kind == "binary":
+    if kind.startswith("binary"):
         return Field(
             (torch.rand(rows) > 0.8).float().index_fill(0, torch.tensor([0]), 1).index_fill(0, torch.tensor([1]), 0),
             held,
@@ -92,7 +101,7 @@ def labels(kind: str, rows: int) -> Field:
 
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(TASKS)), st.sampled_from([None, 1.0, 1e-4, 1e4]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=160, deadline=None)
 def test_no_other_constant_has_a_smaller_loss(seed: int, kind: str, scale: float | None) -> None:
     torch.manual_seed(seed)
     task, target = TASKS[kind], labels(kind, 30)

@@ -22,6 +22,7 @@ class Field:
     present: [B] bool, this row has the field at all (as input or as target).
     offsets: [B + 1] int64 rising from 0 to N, or None; for tokens, boxes, events.
     valid: bool, shaped like the leading axes of `values` ([N] or [N, C] ...), or None when every cell holds.
+    weight: [B] finite weights >= 0 of the rows for this field alone (a target's own), beside the batch's, or None.
     Absent or invalid places hold finite filler, so that no mask is ever undone by NaN x 0.
 
     >>> words = Field(torch.arange(5), torch.tensor([True, False, True]), offsets=torch.tensor([0, 2, 2, 5]))
@@ -33,6 +34,7 @@ class Field:
     present: Tensor
     offsets: Tensor | None = None
     valid: Tensor | None = None
+    weight: Tensor | None = None
 
     @staticmethod
     def dense(values: Tensor, valid: Tensor | None = None) -> Field:
@@ -65,6 +67,12 @@ class Field:
                 f"field '{name}': valid has shape {tuple(self.valid.shape)}, values {tuple(self.values.shape)}; "
                 "valid must match the leading axes of values"
             )
+        if self.weight is not None:
+            if self.weight.shape != (rows,):
+                raise DataError(
+                    f"field '{name}': weight has shape {tuple(self.weight.shape)} for {rows} rows; give one a row"
+                )
+            check_weights(self.weight, f"field '{name}'")
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Field:
         """The same field on another device."""
@@ -77,6 +85,7 @@ class Field:
             self.present.to(device, non_blocking=non_blocking),
             move(self.offsets),
             move(self.valid),
+            move(self.weight),
         )
 
     def select(self, rows: Tensor) -> Field:
@@ -84,13 +93,14 @@ class Field:
         if rows.dtype == torch.bool:
             rows = rows.nonzero().squeeze(1)
         present = self.present[rows]
+        weight = None if self.weight is None else self.weight[rows]
         if self.offsets is None:
-            return Field(self.values[rows], present, None, None if self.valid is None else self.valid[rows])
+            return Field(self.values[rows], present, None, None if self.valid is None else self.valid[rows], weight)
         starts, lengths = self.offsets[:-1][rows], self.lengths()[rows]
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         cells = torch.arange(int(offsets[-1]), device=rows.device)
         index = cells - offsets[:-1].repeat_interleave(lengths) + starts.repeat_interleave(lengths)
-        return Field(self.values[index], present, offsets, None if self.valid is None else self.valid[index])
+        return Field(self.values[index], present, offsets, None if self.valid is None else self.valid[index], weight)
 
     def lengths(self) -> Tensor:
         """[B] how many values each row holds (1 everywhere without offsets)."""
@@ -143,7 +153,11 @@ class Field:
         depth = max(one.valid.dim() if one.valid is not None else 0 for one in fields)
         if depth:
             valid = torch.cat([one._valid_to(depth) for one in fields])
-        return Field(values, present, offsets, valid)
+        weight = None
+        if any(one.weight is not None for one in fields):
+            ones = [one.present.to(torch.float32) * 0 + 1 if one.weight is None else one.weight for one in fields]
+            weight = torch.cat(ones)
+        return Field(values, present, offsets, valid, weight)
 
     def _valid_to(self, depth: int) -> Tensor:
         """`valid` over the first `depth` axes of the values; True everywhere where there was none."""
@@ -187,12 +201,8 @@ class Batch:
                 raise DataError(
                     f"{kind} has shape {tuple(beside.shape)}, the batch of source '{self.source}' has {rows} rows; give one a row"
                 )
-        if self.weight is not None and not bool(((self.weight >= 0) & self.weight.isfinite()).all()):
-            row = int((~((self.weight >= 0) & self.weight.isfinite())).nonzero()[0])
-            raise DataError(
-                f"weights must be finite and >= 0, got {float(self.weight[row])} in row {row} of the batch of source '{self.source}'; "
-                "use 0 to leave a row out"
-            )
+        if self.weight is not None:
+            check_weights(self.weight, f"the batch of source '{self.source}'")
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""
@@ -214,16 +224,29 @@ class Batch:
         )
 
 
+def check_weights(weight: Tensor, where: str) -> None:
+    """Raises DataError naming the first row whose weight is negative or not finite."""
+    sound = (weight >= 0) & weight.isfinite()
+    if not bool(sound.all()):
+        row = int((~sound).nonzero()[0])
+        raise DataError(
+            f"weights must be finite and >= 0, got {float(weight[row])} in row {row} of {where}; use 0 to leave a row out"
+        )
+
+
 def cell_weight(target: Field, weight: Tensor | None) -> Tensor:
     """weight x valid for every cell of a target, shaped like `target.held()`, float32 or wider.
 
-    This one rule gives missing cells, row weights and tagging alike: a row's weight goes to each of its values.
+    This one rule gives missing cells, row weights and tagging alike: a row's weight goes to each of its values. A target's own
+    `weight` multiplies the batch's.
 
     >>> tags = Field(torch.zeros(3), torch.tensor([True, True]), torch.tensor([0, 2, 3]), torch.tensor([True, False, True]))
     >>> cell_weight(tags, torch.tensor([1.0, 0.5])).tolist()
     [1.0, 0.0, 0.5]
     """
     held = target.held()
+    if target.weight is not None:
+        weight = target.weight if weight is None else weight * target.weight
     if weight is None:
         return held.to(torch.float32)
     if target.offsets is not None:

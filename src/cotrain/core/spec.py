@@ -204,3 +204,31 @@ class Task(Protocol):
     def check(self, target: Field) -> None: ...
 
     def with_codec(self, codec: Any) -> Task: ...
+
+
+class Learnt(Protocol):
+    """What a task learnt on validation rows: plain JSON, and notes on what was asked for and could not be had."""
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A task that learns something from the validation rows once its network is trained: a decision threshold, a calibration.
+
+    settles: whether its settings ask for anything. learnt: what was learnt, None before. settled(output, target, weight): the task with
+    what these rows say; its metrics and `decode` then use it, its loss does not. with_settled(learnt): with what was stored, or nothing.
+    """
+
+    @property
+    def settles(self) -> bool: ...
+
+    @property
+    def learnt(self) -> Learnt | None: ...
+
+    def settled(self, output: Tensor, target: Field, weight: Tensor | None) -> Task: ...
+
+    def with_settled(self, learnt: Any) -> Task: ...

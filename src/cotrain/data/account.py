@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ def described_columns(
     ready: Ready,
     encoder: TableEncoder,
     split: SplitSettings,
-    weight: str | None,
+    weights: Collection[str],
 ) -> list[dict[str, Any]]:
     """One entry a column of the table: name, kind, why, missing, unique, role (input, target or ignored) and a note."""
     notes: dict[str, list[str]] = {}
@@ -41,7 +41,7 @@ def described_columns(
         else:
             why = (
                 "weighs the rows"
-                if name == weight
+                if name in weights
                 else "splits the rows"
                 if name == split.by
                 else "not among the inputs"

@@ -25,17 +25,26 @@ from cotrain.data.settings import SplitSettings
 
 @dataclass(frozen=True)
 class Ready:
-    """A table whose columns are chosen. frame: with finite cells. targets: {task: columns}. weight: [N] or None. steps: counted."""
+    """A table whose columns are chosen. frame: with finite cells. targets: {task: columns}. weight: [N] or None. steps: counted.
+
+    task_weights: {task: [N]} for tasks with row weights of their own.
+    """
 
     frame: pl.DataFrame
     inputs: tuple[str, ...]
     targets: dict[str, tuple[str, ...]]
     weight: Tensor | None
     steps: list[Step] = field(default_factory=list)
+    task_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
 def chosen(
-    table: Table, targets: Mapping[str, Codec], inputs: Sequence[str], split: SplitSettings, weight: str | None
+    table: Table,
+    targets: Mapping[str, Codec],
+    inputs: Sequence[str],
+    split: SplitSettings,
+    weight: str | None,
+    task_weights: Mapping[str, str] | None = None,
 ) -> Ready:
     """The columns by their part. Raises DataError or ConfigError naming every column that is absent or has two parts."""
     frame = table.frame
@@ -57,6 +66,11 @@ def chosen(
     ]
     if weight is not None and weight not in frame.columns:
         absent.append(f"data.weight: {unknown('column', weight, frame.columns)}")
+    absent += [
+        f"task '{task}': weight_column: {unknown('column', name, frame.columns)}"
+        for task, name in (task_weights or {}).items()
+        if name not in frame.columns
+    ]
     if split.by is not None and split.by not in frame.columns:
         absent.append(f"data.split.by: {unknown('column', split.by, frame.columns)}")
     if absent:
@@ -64,6 +78,12 @@ def chosen(
     parts = {name: f"the target of task '{task}'" for task, names in columns.items() for name in names}
     if weight is not None:
         parts[weight] = "the row weight (data.weight)"
+    for task, name in (task_weights or {}).items():
+        if not parts.get(name, "the row weight").startswith("the row weight"):
+            raise ConfigError(
+                f"task '{task}': weight_column '{name}' is {parts[name]} at once; give a column that only weighs rows"
+            )
+        parts[name] = f"the row weight of task '{task}' (weight_column)"
     if split.by is not None:
         parts.setdefault(split.by, "the column that splits the rows (data.split.by)")
     twice = [name for name in inputs if name in parts]
@@ -77,8 +97,11 @@ def chosen(
             f"{', '.join(parts)} are no inputs"
         )
     weights = None if weight is None else row_weights(frame[weight])
+    own = {
+        task: row_weights(frame[name], f"task '{task}': weight_column") for task, name in (task_weights or {}).items()
+    }
     frame, steps = finite(frame, list(dict.fromkeys((*names, *target_columns(columns)))))
-    return Ready(frame, names, columns, weights, steps)
+    return Ready(frame, names, columns, weights, steps, own)
 
 
 def matching(columns: Sequence[str], wanted: Sequence[str], taken: Mapping[str, str]) -> tuple[str, ...]:
@@ -99,25 +122,25 @@ def matching(columns: Sequence[str], wanted: Sequence[str], taken: Mapping[str, 
     return tuple(name for name in columns if name in found)
 
 
-def row_weights(series: pl.Series) -> Tensor:
+def row_weights(series: pl.Series, where: str = "data.weight") -> Tensor:
     """[N] float32 weights. Raises DataError naming the first row whose weight is missing, negative or no number."""
-    weights = some_weights(series)
+    weights = some_weights(series, where)
     if len(weights) and not bool(weights.any()):
         raise DataError(
-            f"data.weight: column '{series.name}' is 0 in every row, so no row would count; is it the right column?"
+            f"{where}: column '{series.name}' is 0 in every row, so no row would count; is it the right column?"
         )
     return weights
 
 
-def some_weights(series: pl.Series) -> Tensor:
+def some_weights(series: pl.Series, where: str = "data.weight") -> Tensor:
     """The same of some rows only, which may all have weight 0."""
     weights = as_floats(series)
     for wrong, what in ((~np.isfinite(weights), "missing or infinite"), (weights < 0, "negative")):
         if wrong.any():
             row = int(wrong.argmax())
             raise DataError(
-                f"data.weight: column '{series.name}', row {row + 1}: a finite weight of 0 or more is expected, got "
-                f"{series[row]} ({what}, {int(wrong.sum())} such rows); correct it, or leave data.weight out"
+                f"{where}: column '{series.name}', row {row + 1}: a finite weight of 0 or more is expected, got "
+                f"{series[row]} ({what}, {int(wrong.sum())} such rows); correct it, or take the weight out of the config"
             )
     return torch.from_numpy(weights.astype(np.float32))
 

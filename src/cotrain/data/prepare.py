@@ -68,6 +68,7 @@ def prepare(
     targets: Mapping[str, Codec],
     inputs: Sequence[str] = ("*",),
     settings: DataSettings = PLAIN,
+    task_weights: Mapping[str, str] | None = None,
     seed: int = 0,
     cache: Path | None = None,
     source: str = "main",
@@ -77,7 +78,7 @@ def prepare(
     targets: {task: unfitted codec}. inputs: columns, patterns (`*` for every column that is no target), `-name` to take one out.
     settings: kinds, split, weight and how columns are cleaned and encoded; its path and how to read are those of the table, its
     cache is not looked at. cache: a folder for the encoded rows; tables from memory are not cached.
-    Columns that split or weigh the rows are no inputs.
+    task_weights: {task: column of row weights for it alone}. Columns that split or weigh the rows are no inputs.
     A row is never dropped for a missing target; `drop_duplicates` drops repeated rows from the training split only.
 
     Raises ConfigError for columns that are not there or named twice over, DataError for cells that cannot be what is said.
@@ -86,9 +87,9 @@ def prepare(
     if split.method == "files" and not table.parts:
         table = with_files(table, split)
     check_columns(settings, table.frame.columns)
-    ready = chosen(table, targets, inputs, split, settings.weight)
+    ready = chosen(table, targets, inputs, split, settings.weight, task_weights)
     how = replace(settings, path="", cache=None)
-    key = key_for(table, ready.inputs, targets, how, seed, source) if cache is not None else None
+    key = key_for(table, ready.inputs, targets, how, task_weights, seed, source) if cache is not None else None
     notes: list[str] = []
     if cache is not None and key is not None:
         entry, wrong = load(cache, key)
@@ -112,7 +113,7 @@ def prepare(
     told: list[str] = []
     for task, codec in codecs.items():
         part = ready.frame[list(codec.columns)]
-        answers[task] = codec.encode(part)
+        answers[task] = replace(codec.encode(part), weight=ready.task_weights.get(task))
         more = getattr(codec, "notes", None)
         told += more(part) if callable(more) else []
     labels = {task: answer.select(splits["train"]) for task, answer in answers.items()}
@@ -129,10 +130,11 @@ def prepare(
     data = EncodedData(fields, answers, splits=splits, weight=ready.weight, source=source)
     found = warnings(ready.frame, rows, inputs=taken, targets=ready.targets, splits=splits, steps=ready.steps)
     found += all_leaks(ready.frame, columns, taken, ready.targets, splits, split.method, derive(seed, "leaks"))
+    weighs = {one for one in (settings.weight, *(task_weights or {}).values()) if one is not None}
     report: dict[str, Any] = {
         "origin": table.origin,
         "rows": len(table),
-        "columns": described_columns(columns, table.frame, ready, encoder, split, settings.weight),
+        "columns": described_columns(columns, table.frame, ready, encoder, split, weighs),
         "cleaning": [step.to_json() for step in steps],
         "splits": {name: len(rows) for name, rows in splits.items()},
         "method": split.method + (f" by {split.by}" if split.by else ""),

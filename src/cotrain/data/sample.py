@@ -165,6 +165,7 @@ class _Taker:
             ones if self.whole else self.field.present.index_select(0, rows),
             None,
             None if self.valid is None else self.valid.index_select(0, rows),
+            None if self.field.weight is None else self.field.weight.index_select(0, rows),
         )
 
 

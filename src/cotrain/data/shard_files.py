@@ -27,7 +27,7 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True)
 class Section:
-    """One column of numbers. group: row, weight, input or target. part: values, present or invalid (the contrary of `valid`).
+    """One column of numbers. group: row, weight, input or target. part: values, present, invalid (the contrary of `valid`) or weight.
 
     dtype: torch's word for it. tail: the shape of one row's part.
     """
@@ -114,7 +114,9 @@ def batch_of(sections: Sequence[Section], tensors: Sequence[Tensor], source: str
 
     def field(parts: Mapping[str, Tensor]) -> Field:
         invalid = parts.get("invalid")
-        return Field(parts["values"], parts["present"], None, None if invalid is None else ~invalid)
+        return Field(
+            parts["values"], parts["present"], None, None if invalid is None else ~invalid, parts.get("weight")
+        )
 
     weight = groups["weight"].get("weight")
     return Batch(

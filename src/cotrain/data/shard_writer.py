@@ -124,7 +124,7 @@ class ShardWriter:
                     if tensor is not None:
                         self._invalid.add((one.group, one.name))
                 else:
-                    tensor = field.values if one.part == "values" else field.present
+                    tensor = {"values": field.values, "present": field.present, "weight": field.weight}[one.part]
             if tensor is not None and (tensor.dtype != one.kind or tuple(tensor.shape[1:]) != one.tail):
                 raise DataError(
                     f"field '{one.name}' changes from {one.dtype} {one.tail} to {tensor.dtype} {tuple(tensor.shape[1:])} within the table"
@@ -166,6 +166,8 @@ def sections_of(batch: Batch) -> tuple[Section, ...]:
             out.append(Section(group, name, "values", _word(one.values), tail))
             out.append(Section(group, name, "present", "bool"))
             out.append(Section(group, name, "invalid", "bool", tail))
+            if one.weight is not None:
+                out.append(Section(group, name, "weight", _word(one.weight)))
     return tuple(out)
 
 

@@ -28,7 +28,7 @@ from cotrain.data.sample import EncodedData
 
 FORMAT = 1
 _META = "meta.json"
-_PARTS = ("values", "present", "offsets", "valid")
+_PARTS = ("values", "present", "offsets", "valid", "weight")
 _CHUNK = 1 << 24
 
 
@@ -112,7 +112,7 @@ def data_of(tensors: Mapping[str, Tensor], source: str) -> EncodedData:
             groups[group].setdefault(_named(name), {})[part] = tensor
     made = {
         group: {
-            name: Field(parts["values"], parts["present"], parts.get("offsets"), parts.get("valid"))
+            name: Field(parts["values"], parts["present"], *(parts.get(one) for one in _PARTS[2:]))
             for name, parts in fields.items()
         }
         for group, fields in groups.items()

@@ -11,9 +11,10 @@ Every loss is >= 0 and 0 at a perfect answer, so that dividing by the loss of th
 """
 
 from cotrain.losses.absolute_error import absolute_error
-from cotrain.losses.binary_cross_entropy import binary_cross_entropy
-from cotrain.losses.cross_entropy import cross_entropy
+from cotrain.losses.binary_cross_entropy import BinaryCrossEntropy, binary_cross_entropy
+from cotrain.losses.cross_entropy import CrossEntropy, cross_entropy
 from cotrain.losses.cumulative_link import CumulativeLink
+from cotrain.losses.focal import BinaryFocal, Focal
 from cotrain.losses.log_squared_error import log_squared_error
 from cotrain.losses.logistic_hazard import LogisticHazard
 from cotrain.losses.negative_binomial import NegativeBinomialDeviance
@@ -22,6 +23,10 @@ from cotrain.losses.squared_error import squared_error
 from cotrain.losses.tweedie_deviance import TweedieDeviance, gamma_deviance, poisson_deviance
 
 __all__ = [
+    "BinaryCrossEntropy",
+    "BinaryFocal",
+    "CrossEntropy",
+    "Focal",
     "absolute_error",
     "binary_cross_entropy",
     "cross_entropy",

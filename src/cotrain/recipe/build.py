@@ -14,7 +14,7 @@ from cotrain.balance.protocol import Balancer
 from cotrain.core.errors import ConfigError
 from cotrain.core.gallery import Gallery
 from cotrain.core.randomness import generator
-from cotrain.core.spec import Codec, EncoderSettings, HeadSettings, SharingSettings, Task
+from cotrain.core.spec import Codec, EncoderSettings, HeadSettings, Settling, SharingSettings, Task
 from cotrain.encoders.gallery import ENCODERS
 from cotrain.encoders.own import OwnNetwork
 from cotrain.heads.gallery import HEADS
@@ -26,11 +26,29 @@ from cotrain.recipe.reader import Choice
 from cotrain.recipe.targets import Target
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.tasks.gallery import TASKS
+from cotrain.tasks.settled import Settled
 
 
-def build_tasks(config: Config, codecs: Mapping[str, Codec] | None = None) -> list[Task]:
-    """The config's tasks, with fitted codecs where there are some."""
-    return [build_task(target, None if codecs is None else codecs[name]) for name, target in config.tasks.items()]
+def build_tasks(
+    config: Config, codecs: Mapping[str, Codec] | None = None, learnt: Mapping[str, Any] | None = None
+) -> list[Task]:
+    """The config's tasks, with fitted codecs where there are some, and with what they learnt on validation rows (its JSON, by task)."""
+    tasks = [build_task(target, None if codecs is None else codecs[name]) for name, target in config.tasks.items()]
+    return [with_learnt(task, (learnt or {}).get(task.name)) for task in tasks]
+
+
+def with_learnt(task: Task, learnt: Mapping[str, Any] | None) -> Task:
+    """The task with what it learnt on validation rows, as `learnt_by` wrote it; as it is without."""
+    return task if learnt is None or not isinstance(task, Settling) else task.with_settled(Settled.from_json(learnt))
+
+
+def learnt_by(tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """{task: JSON of what it learnt on validation rows}; tasks that learnt nothing are absent."""
+    return {
+        name: task.learnt.to_json()
+        for name, task in tasks.items()
+        if isinstance(task, Settling) and task.learnt is not None
+    }
 
 
 def build_task(target: Target, codec: Codec | None = None) -> Task:

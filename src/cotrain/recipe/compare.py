@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotrain.core.errors import DataError, RunError, UnsupportedError
+from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
 from cotrain.recipe.balance_settings import Balance
+from cotrain.recipe.build import learnt_by, with_learnt
 from cotrain.recipe.config import Config, load_config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
 from cotrain.recipe.network import train_network, whole
@@ -33,6 +35,7 @@ from cotrain.training.baseline import Baseline, constants
 from cotrain.training.boosting import boosted_output
 from cotrain.training.evaluate import Gathered, gather, scores
 from cotrain.training.gain import Gain, delta_m, gain, row_weights, verdict
+from cotrain.training.settle import settled
 
 SINGLE, BOOSTING, CONSTANT = "single-task", "boosting", "constant"
 Say = Callable[[str], None]
@@ -136,7 +139,9 @@ def _joint(config: Config, rows: Rows, seed: int, folder: Path | None = None) ->
     done = train_network(config, rows.data, rows.specs, rows.tasks, seed=seed, folder=folder, resume=folder is not None)
     if folder is not None:
         stored(config, rows, done, folder)
-    return Part(gather_test(done.model, rows), _costs([done.cost]), _conflict(done.history.records))
+    return Part(
+        gather_test(done.model, rows), _costs([done.cost]), _conflict(done.history.records), learnt_by(done.model.tasks)
+    )
 
 
 def _single(config: Config, rows: Rows, seed: int) -> Part:
@@ -146,18 +151,21 @@ def _single(config: Config, rows: Rows, seed: int) -> Part:
         own = dataclasses.replace(own, time_limit=own.limit / len(rows.tasks))
     alone = dataclasses.replace(config, sharing=Choice("hard"), balance=Balance("sum"), train=own)
     found: dict[str, Gathered] = {}
-    costs = []
+    costs: list[Mapping[str, float | None]] = []
+    learnt: dict[str, Any] = {}
     for task in rows.tasks:
         done = train_network(alone, rows.data, rows.specs, [task], seed=seed)
         found |= gather_test(done.model, rows)
+        learnt |= learnt_by(done.model.tasks)
         costs.append(done.cost)
-    return Part(found, _costs(costs), None)
+    return Part(found, _costs(costs), None, learnt)
 
 
 def _boosting(rows: Rows, seed: int) -> Part | str:
     if rows.data.streamed:
         return "boosted trees need all rows in memory, and these are read piece by piece (data.stream)"
     found: dict[str, Gathered] = {}
+    tasks: dict[str, Task] = {}
     began = time.monotonic()
     for task in rows.tasks:
         data = rows.data.for_tasks([task.name])
@@ -165,11 +173,19 @@ def _boosting(rows: Rows, seed: int) -> Part | str:
         if train is None or test is None:
             continue
         try:
-            output = boosted_output(task, train, valid, test, rows.specs, seed)
+            output = boosted_output(task, train, valid, test if valid is None else both(valid, test), rows.specs, seed)
         except UnsupportedError as error:
             return str(error)
-        found[task.name] = Gathered(output, test.targets[task.name], test.weight)
-    return Part(found, {"seconds": time.monotonic() - began}, None)
+        before = 0 if valid is None else len(valid)
+        seen = None if valid is None else Gathered(output[:before], valid.targets[task.name], valid.weight)
+        tasks[task.name], _ = settled(task, seen)
+        found[task.name] = Gathered(output[before:], test.targets[task.name], test.weight)
+    return Part(found, {"seconds": time.monotonic() - began}, None, learnt_by(tasks))
+
+
+def both(first: Batch, second: Batch) -> Batch:
+    """The inputs of two batches, one below the other."""
+    return Batch({name: Field.cat([one, second.inputs[name]]) for name, one in first.inputs.items()})
 
 
 def gather_test(model: Any, rows: Rows) -> dict[str, Gathered]:
@@ -291,7 +307,10 @@ class Judged:
 
     def __init__(self, tasks: Mapping[str, Task], parts: Sequence[Part]) -> None:
         self.parts = parts
-        per_seed = [scores(tasks, part.outputs) for part in parts]
+        self.tasks = [
+            {name: with_learnt(task, part.learnt.get(name)) for name, task in tasks.items()} for part in parts
+        ]
+        per_seed = [scores(own, part.outputs) for own, part in zip(self.tasks, parts, strict=True)]
         self.scores = {name: [one[name] for one in per_seed] for name in tasks if all(name in one for one in per_seed)}
         self.primary = {
             name: [one[tasks[name].metrics.primary] for one in found] for name, found in self.scores.items()
@@ -303,8 +322,8 @@ class Judged:
 
     def resampled(self, task: Task, counts: Array) -> list[Array]:
         """Primary error under every resampling of the test rows, one array a seed."""
-        found = [part.outputs[task.name] for part in self.parts]
-        return [errors_under(task, one.output, one.target, one.weight, counts) for one in found]
+        pairs = [(own[task.name], part.outputs[task.name]) for own, part in zip(self.tasks, self.parts, strict=True)]
+        return [errors_under(own, one.output, one.target, one.weight, counts) for own, one in pairs]
 
 
 def _gains(judged: Mapping[str, Judged], tasks: Mapping[str, Task], ready: Rows) -> dict[str, dict[str, Gain]]:

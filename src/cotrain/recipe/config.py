@@ -380,7 +380,8 @@ def _input_dict(given: InputSettings) -> dict[str, Any]:
 def _target_dict(target: Target) -> dict[str, Any]:
     columns = {"column": target.columns[0]} if len(target.columns) == 1 else {"columns": list(target.columns)}
     head = {"head": _choice_dict(target.head)} if target.head else {}
-    return {"kind": target.kind, **columns, **as_plain(target.settings), **head}
+    weights = {"weight_column": target.weight_column} if target.weight_column else {}
+    return {"kind": target.kind, **columns, **weights, **as_plain(target.settings), **head}
 
 
 def _variant_dict(variant: Variant) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,14 @@ from cotrain.training.evaluate import Gathered
 
 @dataclass(frozen=True)
 class Part:
-    """One training of one variant: outputs on the test rows, what it cost, how its gradients agreed (or None)."""
+    """One training of one variant: outputs on the test rows, what it cost, how its gradients agreed (or None), what its tasks learnt
+    on the validation rows ({task: JSON}).
+    """
 
     outputs: Mapping[str, Gathered]
     cost: Mapping[str, float | None]
     conflict: Mapping[str, Any] | None
+    learnt: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Parts:
@@ -51,7 +54,8 @@ class Parts:
         """Keep a training."""
         self.folder.mkdir(parents=True, exist_ok=True)
         outputs = {task: one.output for task, one in part.outputs.items()}
-        write_state(self._path(name, seed), {"outputs": outputs, "cost": dict(part.cost), "conflict": part.conflict})
+        state = {"outputs": outputs, "cost": dict(part.cost), "conflict": part.conflict, "learnt": dict(part.learnt)}
+        write_state(self._path(name, seed), state)
         self._found[name, seed] = part
 
     def leave_out(self, name: str, why: str) -> None:
@@ -75,7 +79,7 @@ class Parts:
                         "begin a new comparison"
                     )
                 outputs[task] = Gathered(output, target, weight)
-            self._found[name, seed] = Part(outputs, state["cost"], state["conflict"])
+            self._found[name, seed] = Part(outputs, state["cost"], state["conflict"], state.get("learnt", {}))
         return self._found[name, seed]
 
     def cost(self, name: str, seeds: Sequence[int]) -> dict[str, float | None]:

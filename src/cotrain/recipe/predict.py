@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -53,11 +52,11 @@ def with_thresholds(tasks: Mapping[str, Task], thresholds: Mapping[str, float]) 
     for name, threshold in thresholds.items():
         if name not in tasks:
             raise ConfigError(unknown("task", name, list(tasks)))
-        if not hasattr(tasks[name], "threshold"):
+        if not hasattr(tasks[name], "deciding"):
             raise ConfigError(
                 f"task '{name}' is of kind '{tasks[name].kind}', which decides by no threshold; only yes/no tasks do"
             )
-        out[name] = cast(Task, dataclasses.replace(cast(Any, tasks[name]), threshold=threshold))
+        out[name] = cast(Task, cast(Any, tasks[name]).deciding(threshold))
     return out
 
 

@@ -56,15 +56,24 @@ def load_rows(config: Config) -> Rows:
             targets={task.name: task.codec for task in build_tasks(config)},
             inputs=inputs,
             settings=dataclasses.replace(settings, kinds=kinds),
+            task_weights=task_weights(config),
             seed=config.seed,
             cache=None if settings.cache is None or config.table is not None else Path(settings.cache),
         )
     except (ConfigError, DataError) as error:
         raise placed(config, error) from error
-    tasks = [build_task(config.tasks[name], prepared.codecs[name]) for name in config.tasks]
+    try:
+        tasks = [build_task(config.tasks[name], prepared.codecs[name]) for name in config.tasks]
+    except DataError as error:  # labels that settings name and the rows do not have
+        raise placed(config, error) from error
     by = settings.split.by if settings.split.method == "group" else None
     groups = None if by is None else group_codes(table.frame[by])
     return Rows(prepared.data, prepared.encoder, tasks, prepared.report, groups)
+
+
+def task_weights(config: Config) -> dict[str, str]:
+    """{task: column of its own row weights}, for tasks that have one."""
+    return {name: one.weight_column for name, one in config.tasks.items() if one.weight_column is not None}
 
 
 def read_rows(config: Config) -> Table:
@@ -76,7 +85,8 @@ def input_columns(config: Config, columns: Sequence[str]) -> tuple[list[str], di
     """(input columns, {column: kind} where one is told, what is wrong), targets and columns with another purpose left out."""
     settings = config.data
     predicted = {column: name for name, target in config.tasks.items() for column in target.columns}
-    other = [column for column in (settings.split.by, settings.weight) if column is not None]
+    weights = task_weights(config)
+    other = [column for column in (settings.split.by, settings.weight, *weights.values()) if column is not None]
     problems: list[Problem] = []
     for name, target in config.tasks.items():
         for column in target.columns:
@@ -86,6 +96,7 @@ def input_columns(config: Config, columns: Sequence[str]) -> tuple[list[str], di
         (("data", "split", "by"), settings.split.by),
         (("data", "weight"), settings.weight),
     ]
+    named += [(("tasks", name, "weight_column"), column) for name, column in weights.items()]
     named += [(("data", key, column), column) for key in ("kinds", "per_column") for column in getattr(settings, key)]
     for keys, wanted in named:
         if wanted is not None and wanted not in columns:

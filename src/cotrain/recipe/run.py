@@ -20,7 +20,7 @@ from cotrain.core.state import plain, write_json
 from cotrain.data.encode import TableEncoder
 from cotrain.data.read import read_table
 from cotrain.model.compose import Model
-from cotrain.recipe.build import build_model, build_tasks
+from cotrain.recipe.build import build_model, build_tasks, learnt_by
 from cotrain.recipe.config import Config, config_from_dict, load_config
 from cotrain.recipe.folder import (
     FORMAT,
@@ -36,7 +36,7 @@ from cotrain.recipe.predict import predict
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.training.baseline import constants
 from cotrain.training.checkpoint import read_state, write_state
-from cotrain.training.evaluate import Scores, scores
+from cotrain.training.evaluate import Gathered, Scores, scores
 from cotrain.training.watch import Watcher
 
 SPLITS = ("valid", "test")
@@ -118,7 +118,11 @@ class Run:
         """Every document of the run; structure.json comes last and says that the others are there."""
         write_text(folder / "config.yaml", self.config.to_yaml())
         codecs = {name: task.codec.to_json() for name, task in self.model.tasks.items()}
-        write_json(folder / "encoders.json", {"format": FORMAT, "inputs": self._encoder.to_json(), "targets": codecs})
+        learnt = learnt_by(self.model.tasks)
+        write_json(
+            folder / "encoders.json",
+            {"format": FORMAT, "inputs": self._encoder.to_json(), "targets": codecs, "learnt": learnt},
+        )
         write_state(folder / "model.safetensors", {"model": self.model.state_dict()})
         for name, document in self._documents.items():
             if name != "structure.json":
@@ -232,7 +236,8 @@ def _documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
     tasks = done.model.tasks
     found = {split: gathered(done.model, rows.data, split) for split in SPLITS}
     reached = {split: scores(tasks, one) for split, one in found.items()}
-    base = constants(tasks, [[rows.data.sample("train")]])
+    plain_tasks = {task.name: task for task in rows.tasks}
+    base = constants(plain_tasks, [[rows.data.sample("train")]])
     plainly = config.as_dict()
     metrics = {
         "format": FORMAT,
@@ -242,7 +247,8 @@ def _documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
         "left_out": done.history.left_out,
         "notes": done.history.notes,
         "splits": reached,
-        "constant": base.scores(tasks, found["test"] or found["valid"]),
+        "constant": base.scores(plain_tasks, found["test"] or found["valid"]),
+        "learnt": _learnt(tasks, plain_tasks, found),
         "cost": dict(done.cost),
         "higher_is_better": {
             name: {metric: tasks[name].metrics.higher_is_better(metric) for metric in one}
@@ -262,6 +268,23 @@ def _documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
     return {"metrics.json": plain(metrics), "structure.json": plain(structure), "data.json": plain(rows.report)}
 
 
+def _learnt(
+    tasks: Mapping[str, Task], plain_tasks: Mapping[str, Task], found: Mapping[str, Mapping[str, Gathered]]
+) -> dict[str, Any]:
+    """{task: what it learnt on the validation rows, and the scores that depend on it before and after}."""
+    learnt = learnt_by(tasks)
+    out = {}
+    for name, one in learnt.items():
+        before = {split: scores(plain_tasks, {name: rows[name]})[name] for split, rows in found.items() if name in rows}
+        after = {split: scores(tasks, {name: rows[name]})[name] for split, rows in found.items() if name in rows}
+        changed = {
+            split: {metric: [before[split][metric], value] for metric, value in reached.items()}
+            for split, reached in after.items()
+        }
+        out[name] = {**one, "before_and_after": changed}
+    return out
+
+
 def load(folder: Path | str) -> Run:
     """The run stored in a folder: ready to predict and, where its data still lie, to be scored.
 
@@ -274,7 +297,7 @@ def load(folder: Path | str) -> Run:
     encoder = TableEncoder.from_json(stored["inputs"])
     plainly = build_tasks(config)
     codecs = {task.name: type(task.codec).from_json(stored["targets"][task.name]) for task in plainly}
-    model = build_model(config, build_tasks(config, codecs))
+    model = build_model(config, build_tasks(config, codecs, stored.get("learnt")))
     if not model.built:
         model.build({"main": encoder.specs})
     try:

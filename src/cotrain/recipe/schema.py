@@ -165,7 +165,12 @@ def _inputs(encoder: Schema) -> Schema:
 
 
 def _task() -> Schema:
-    shared = {"column": {"type": "string"}, "columns": _WORDS, "head": _choice(HEADS)}
+    shared = {
+        "column": {"type": "string"},
+        "columns": _WORDS,
+        "weight_column": {"type": "string"},
+        "head": _choice(HEADS),
+    }
     kinds: list[Schema] = []
     for name, cls in TASKS.items():
         settings = {

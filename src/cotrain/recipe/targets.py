@@ -19,7 +19,7 @@ from cotrain.recipe.reader import Choice, Reader, described, public_settings
 from cotrain.recipe.values import shown
 from cotrain.tasks.gallery import TASKS
 
-BESIDE = ("kind", "column", "columns", "head")
+BESIDE = ("kind", "column", "columns", "weight_column", "head")
 """Keys of a task that are no settings of its kind alone."""
 
 LATER = ("inputs", "source")
@@ -28,7 +28,10 @@ LATER = ("inputs", "source")
 
 @dataclass(frozen=True)
 class Target:
-    """One thing to predict. `settings`: of its kind, but for columns and head; `made`: the task where Python code handed one in."""
+    """One thing to predict. `settings`: of its kind, but for columns and head; `made`: the task where Python code handed one in.
+
+    weight_column: a column of row weights >= 0 for this task alone, which multiply those of `data.weight`; None weighs all rows alike.
+    """
 
     name: str
     kind: str
@@ -36,6 +39,7 @@ class Target:
     settings: Mapping[str, Any] = field(default_factory=dict)
     head: Choice | None = None
     made: Task | None = None
+    weight_column: str | None = None
 
 
 def read_tasks(reader: Reader, tree: Any, keys: Keys) -> dict[str, Target]:
@@ -79,6 +83,7 @@ def _target(reader: Reader, name: str, tree: Any, keys: Keys) -> Target | None:
         return None
     before = len(reader.problems)
     columns = _columns(reader, given, keys)
+    weights = reader.value(str | None, given.get("weight_column"), (*keys, "weight_column"))
     head = reader.choice(HEADS, given["head"], (*keys, "head")) if given.get("head") is not None else None
     cls = reader.named(TASKS, kind, keys if word else (*keys, "kind"))
     for key in LATER:
@@ -100,7 +105,7 @@ def _target(reader: Reader, name: str, tree: Any, keys: Keys) -> Target | None:
     task = reader.made(lambda sound: _made(cls, name, columns, sound), keys, reader.sound(checked, keys))
     if task is None or len(reader.problems) > before:
         return None
-    return Target(name, kind, tuple(task.codec.columns), checked, head)
+    return Target(name, kind, tuple(task.codec.columns), checked, head, weight_column=weights)
 
 
 def _of_task(name: str, task: Task) -> Target:
@@ -114,12 +119,16 @@ def _of_task(name: str, task: Task) -> Target:
         for key, value in choice.settings.items()
         if key not in (*BESIDE, *LATER, "loss") and value != known[key].default
     }
+    used: Any = getattr(task.loss, "loss", task.loss)  # what waits for the training rows holds the loss itself
     for word, loss in losses.items():
-        same: bool = dataclasses.is_dataclass(loss) and isinstance(task.loss, type(loss))
-        if task.loss is loss or same:
+        same: bool = dataclasses.is_dataclass(loss) and isinstance(used, type(loss))
+        if used is loss or same:
             settings["loss"] = word
             settings |= {
-                key: getattr(task.loss, key) for key in known if key not in settings and hasattr(task.loss, key)
+                key: getattr(used, key)
+                for key in known
+                if key not in (*settings, "class_weights")
+                and getattr(used, key, known[key].default) != known[key].default
             }
     head = None if task.head is None else described(HEADS, task.head)
     return Target(name, choice.name, tuple(task.codec.columns), settings, head, task)

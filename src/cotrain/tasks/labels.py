@@ -61,7 +61,7 @@ class ClassCodec:
     """Codes labels as class numbers and back. `classes` is empty until fitted or given.
 
     Labels that the training rows do not have are treated as missing targets and counted by `notes`; where `positive` names the
-    labels that mean yes, every other label means no.
+    labels that mean yes, every other label means no. counts: [C] training rows of each class, whatever their weight; empty until fitted.
     values: [B] int64, or [B] float 0/1 when `binary` (then class 1 is the positive one).
 
     >>> codec = ClassCodec("size", ("size",)).fit(pl.DataFrame({"size": ["10", " 9 ", None, "9.0"]}))
@@ -74,6 +74,7 @@ class ClassCodec:
     classes: tuple[str, ...] = ()
     binary: bool = False
     positive: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -81,6 +82,12 @@ class ClassCodec:
 
     def fit(self, frame: pl.DataFrame) -> ClassCodec:
         """The codec with the classes of these rows. Raises DataError where they cannot be what the task's kind says."""
+        found = self._fitted(frame)
+        field = found.encode(frame)
+        counts = torch.bincount(field.values[field.present].long(), minlength=len(found.classes))
+        return replace(found, counts=tuple(counts.tolist()))
+
+    def _fitted(self, frame: pl.DataFrame) -> ClassCodec:
         labels = as_labels(frame[self.columns[0]])
         found = in_order(labels)
         where = f"task '{self.task}' (column '{self.columns[0]}')"
@@ -167,6 +174,7 @@ class ClassCodec:
             "classes": list(self.classes),
             "binary": self.binary,
             "positive": list(self.positive),
+            "counts": list(self.counts),
         }
 
     @staticmethod
@@ -178,6 +186,7 @@ class ClassCodec:
             tuple(stored["classes"]),
             stored["binary"],
             tuple(stored["positive"]),
+            tuple(stored.get("counts", ())),
         )
 
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cotrain.core.errors import ConfigError, DataError
-from cotrain.core.fields import Field, cell_weight
+from cotrain.core.errors import ConfigError, DataError, unknown
+from cotrain.core.fields import Field
 from cotrain.core.spec import HeadSettings, Loss
 from cotrain.losses.cross_entropy import cross_entropy
+from cotrain.losses.focal import Focal
 from cotrain.tasks.averaging import mean_log_chance
+from cotrain.tasks.calibration import Calibration, calibrated
 from cotrain.tasks.checks import check_settings, target_columns
+from cotrain.tasks.class_loss import configured
 from cotrain.tasks.labels import ClassCodec, as_label
-from cotrain.tasks.scores import calibration_error, error_of, held_rows, higher_is_better
+from cotrain.tasks.scores import Array, calibration_error, error_of, held_rows, higher_is_better
+from cotrain.tasks.settled import Settled, settle
 
 METRICS = (
     "accuracy",
@@ -40,6 +44,7 @@ class MulticlassMetrics:
     """
 
     primary: str = "accuracy"
+    calibration: Calibration | None = None
 
     def score(self, output: Tensor, target: Field, weight: Tensor | None) -> dict[str, float]:
         from sklearn import metrics
@@ -48,9 +53,8 @@ class MulticlassMetrics:
         if label.size == 0 or np.isnan(logits).any():
             return dict.fromkeys(METRICS, math.nan)
         truth = label.reshape(-1).astype(int)
-        logits = np.clip(logits, -1e300, 1e300)
-        shifted = logits - logits.max(1, keepdims=True)
-        probability = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
+        logits = calibrated(self.calibration, np.clip(logits, -1e300, 1e300))
+        shifted, probability = softmax(logits)
         guess = probability.argmax(1)
         occurring = np.unique(truth)
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
@@ -79,17 +83,24 @@ class MulticlassMetrics:
         return higher_is_better(metric)
 
 
+def softmax(logits: Array) -> tuple[Array, Array]:
+    """(logits [N, C] less the largest of each row, their softmax)."""
+    shifted = logits - logits.max(1, keepdims=True) if len(logits) else logits
+    exponential = np.exp(shifted)
+    return shifted, exponential / exponential.sum(1, keepdims=True)
+
+
 @dataclass(frozen=True)
 class Multiclass:
     """A target with three or more classes (two will do).
 
     classes: how many (targets are then class numbers 0 .. C - 1), or their labels in order; found in the training rows if not given.
-    The other settings as in `Binary`.
+    calibrate: "temperature" makes the probabilities right on the validation rows after training. The other settings as in `Binary`.
     """
 
     kind: ClassVar[str] = "multiclass"
     metric_names: ClassVar[tuple[str, ...]] = METRICS
-    losses: ClassVar[Mapping[str, Loss]] = {"cross_entropy": cross_entropy}
+    losses: ClassVar[Mapping[str, Loss]] = {"cross_entropy": cross_entropy, "focal": Focal()}
 
     name: str
     _: KW_ONLY
@@ -98,9 +109,14 @@ class Multiclass:
     metric: str = "accuracy"
     classes: int | Sequence[str] | None = None
     loss: Loss = cross_entropy
+    calibrate: Literal["none", "temperature"] = "none"
+    class_weights: Literal["balanced"] | Mapping[str, float] | None = None
+    smoothing: float = 0.0
+    gamma: float | None = None
     head: HeadSettings | None = None
     source: str | None = None
     fitted: ClassCodec | None = field(default=None, metadata={"setting": False})
+    learnt: Settled | None = field(default=None, metadata={"setting": False})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", target_columns(self.name, self.columns))
@@ -118,6 +134,22 @@ class Multiclass:
             raise ConfigError(
                 f"task '{self.name}': classes must be a number of at least 2, or at least two different labels, got {self.classes!r}"
             )
+        if self.calibrate not in ("none", "temperature"):
+            raise ConfigError(
+                f"task '{self.name}': " + unknown("calibration", str(self.calibrate), ("none", "temperature"))
+            )
+        codec = self.codec
+        loss = configured(
+            self.name,
+            self.loss,
+            self.losses,
+            classes=codec.classes,
+            counts=codec.counts,
+            class_weights=self.class_weights,
+            smoothing=self.smoothing or None,
+            gamma=self.gamma,
+        )
+        object.__setattr__(self, "loss", loss)
 
     @property
     def codec(self) -> ClassCodec:
@@ -137,7 +169,7 @@ class Multiclass:
 
     @property
     def metrics(self) -> MulticlassMetrics:
-        return MulticlassMetrics(self.metric)
+        return MulticlassMetrics(self.metric, None if self.learnt is None else self.learnt.calibration)
 
     def error(self, scores: dict[str, float]) -> float:
         """The primary error, lower is better (1 - accuracy by default)."""
@@ -145,14 +177,15 @@ class Multiclass:
 
     def decode(self, output: Tensor) -> dict[str, Any]:
         """{name: label, name_probability: its chance, name_probability_LABEL: each class's chance} for logits [N, C]."""
-        probability = torch.softmax(output.double(), 1)
+        logits = output.detach().double().cpu().numpy()
+        _, probability = softmax(calibrated(None if self.learnt is None else self.learnt.calibration, logits))
         best = probability.argmax(1)
         out: dict[str, Any] = {
-            self.name: self.codec.labels(best),
-            f"{self.name}_probability": probability.gather(1, best.unsqueeze(1)).squeeze(1).cpu().numpy(),
+            self.name: self.codec.labels(torch.from_numpy(best)),
+            f"{self.name}_probability": probability[np.arange(len(best)), best],
         }
         for index, label in enumerate(self.codec.classes):
-            out[f"{self.name}_probability_{label}"] = probability[:, index].cpu().numpy()
+            out[f"{self.name}_probability_{label}"] = probability[:, index]
         return out
 
     def averaged(self, outputs: Tensor) -> Tensor:
@@ -160,18 +193,26 @@ class Multiclass:
         return mean_log_chance(outputs)
 
     def reference(self, target: Field, weight: Tensor | None) -> Tensor | None:
-        """[C] the logs of the classes' weighted shares, the constant that minimises cross-entropy; zeros where there is no label.
+        """[C] the logits that minimise the task's own loss: the logs of the classes' weighted shares for cross-entropy.
 
-        Each class gets a share of at least 1e-6 / C, where no finite logit is best.
+        Zeros where there is no label. Each class gets a share of at least 1e-6 / C, where no finite logit is best. None for a loss that
+        does not know its constant.
         """
-        if self.loss is not cross_entropy:
-            return None
-        cells = cell_weight(target, weight).double().reshape(-1)
-        labels = target.filled().reshape(-1).long()
-        total = torch.zeros(self.outputs, dtype=torch.float64, device=cells.device).index_add_(0, labels, cells)
-        if not bool(cells.sum() > 0):
-            return total
-        return ((total + 1e-6 * cells.sum() / self.outputs) / cells.sum()).log()
+        constant = getattr(self.loss, "constant", None)
+        return None if constant is None else constant(target, weight, self.outputs)
+
+    @property
+    def settles(self) -> bool:
+        return self.calibrate != "none"
+
+    def settled(self, output: Tensor, target: Field, weight: Tensor | None) -> Multiclass:
+        """The task with the calibration that these rows (validation rows, outputs of the trained network) say."""
+        logits, label, weights = held_rows(output, target, weight)
+        return self.with_settled(settle(self.name, logits, label.reshape(-1), weights, calibrate=self.calibrate))
+
+    def with_settled(self, learnt: Settled | None) -> Multiclass:
+        """The same task with what was learnt on validation rows; None takes it away."""
+        return replace(self, learnt=learnt)
 
     def check(self, target: Field) -> None:
         """Raises DataError unless every label is a class number in 0 .. C - 1."""

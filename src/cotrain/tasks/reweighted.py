@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import Task
+from cotrain.tasks.calibration import calibrated
 from cotrain.tasks.scores import Array, error_of, held_rows
 
 SLOW_REPLICATES = 100
@@ -114,7 +115,8 @@ def _fast(task: Task, metric: str, output: Tensor, target: Field, weight: Tensor
         if metric == "auc":
             return of_auc(logit, label)
         if metric == "log_loss":
-            return of_mean(np.logaddexp(0.0, np.where(label > 0.5, -logit, logit)))
+            sure = calibrated(getattr(task.metrics, "calibration", None), logit)
+            return of_mean(np.logaddexp(0.0, np.where(label > 0.5, -sure, sure)))
     if kind == "multiclass" and metric == "accuracy":
         return of_mean((guess.argmax(1) != truth).astype(float))
     if kind == "regression" and task.outputs == 1 and metric in ("rmse", "mae"):

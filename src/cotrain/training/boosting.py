@@ -112,23 +112,34 @@ def _fitted(
         "random_state": seed,
         "categorical_features": list(tables["train"].categorical),
     }
-    weight = None if train.weight is None else train.weight.cpu().numpy()[keep]
+    weight = _weight(train, name)
+    weight = None if weight is None else weight[keep]
     extra: dict[str, Any] = {"sample_weight": weight}
     judges = np.zeros(0, dtype=bool)
     if valid is not None:
         judged = valid.targets[name].values.reshape(len(valid), -1)[:, column or 0].cpu().numpy()
         judges = _held(valid.targets[name], column)
         judges &= True if column is not None else np.isin(judged, target[keep])
-        judges &= True if valid.weight is None else valid.weight.cpu().numpy() > 0
+        judging = _weight(valid, name)
+        judges &= True if judging is None else judging > 0
     if valid is not None and judges.any():
         settings["early_stopping"] = True
         extra |= {"X_val": tables["valid"].values[judges], "y_val": judged[judges].astype(target.dtype)}
-        if valid.weight is not None and weight is not None:
-            extra["sample_weight_val"] = valid.weight.cpu().numpy()[judges]
+        if judging is not None and weight is not None:
+            extra["sample_weight_val"] = judging[judges]
     else:
         settings["early_stopping"] = False
         settings["max_iter"] = 100
     return kind(**settings).fit(tables["train"].values[keep], target[keep], **extra)
+
+
+def _weight(batch: Batch, name: str) -> Array | None:
+    """[N] the rows' weights for this task: the batch's times the target's own, or None where there are none."""
+    own = batch.targets[name].weight
+    if batch.weight is None and own is None:
+        return None
+    found = torch.ones(len(batch)) if batch.weight is None else batch.weight
+    return np.asarray((found if own is None else found * own).double().cpu().numpy())
 
 
 def _held(target: Field, column: int | None) -> NDArray[np.bool_]:

@@ -25,6 +25,7 @@ from cotrain.training.interrupt import Interrupted, Interruption
 from cotrain.training.place import Place
 from cotrain.training.session import Session
 from cotrain.training.settings import TrainSettings, settings_from
+from cotrain.training.settle import asks, settle_, unsettle_
 from cotrain.training.stopping import check_monitor, watched_score
 from cotrain.training.tally import Tally
 from cotrain.training.threads import threads_put_back, worth
@@ -90,6 +91,7 @@ class Trainer:
         data or settings that cannot work; RunError if the folder holds another training.
         """
         train, names, size = self.settings, self.model.tasks, self.settings.batch_size
+        unsettle_(self.model)
         feed = Feed(batches, tasks=names, seed=self.seed, size=size, workers=train.workers)
         feed.once_more(train.epochs)
         seen = None if valid is None else Feed(valid, tasks=names, seed=self.seed, size=size, shuffle=False)
@@ -256,3 +258,5 @@ def finish(session: Session) -> None:
     if kept is not None:
         session.model.load_state_dict(kept)
     session.model.eval()
+    if asks(session.model):
+        history.notes += [note for note in settle_(session.model, outputs_of(session)) if note not in history.notes]
