@@ -18,6 +18,7 @@ from cotrain.data.infer import infer
 from cotrain.data.leak_groups import explained, group_by_name, group_leaks
 from cotrain.data.leak_sums import pairs, sum_leaks
 from cotrain.data.leak_times import shifted_targets, time_leaks
+from cotrain.data.leaks import leaks
 from cotrain.data.near_copies import near_copies
 from cotrain.data.read import read_table
 from cotrain.data.split import split_rows
@@ -271,6 +272,9 @@ def test_minutes_of_an_office_lie_on_both_sides(real_data: Find) -> None:
     frame = read_table(str(real_data("occupancy/datatest.txt").parent / "data*.txt")).frame
     found = everything(frame, {"occupied": ["Occupancy"]})
     assert any("split: {method: time, by: date}" in said for said in found)
+    numbers = dict.fromkeys(("Temperature", "Humidity", "Light", "CO2", "HumidityRatio"), True)
+    (light,) = leaks(frame, numbers, {"occupied": ["Occupancy"]}, np.random.default_rng(0))
+    assert light.startswith("column 'Light' gives the target 'Occupancy' of task 'occupied' away (AUC 0.99")
 
 
 def test_hospitals_and_credit_customers_are_not_accused(real_data: Find) -> None:

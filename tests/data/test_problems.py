@@ -66,6 +66,7 @@ def test_a_column_that_gives_the_target_away_is_named(column: Any, target: Any, 
         (X, np.zeros(ROWS, dtype=int)),
         ([None] * (ROWS - 10) + list(YES[-10:]), YES),
         (YES, [0] * (ROWS - 1) + [1]),
+        (np.where(np.arange(ROWS) < 10, 3.0, X), [1 if place < 10 else 0 for place in range(ROWS)]),
     ],
 )
 def test_an_honest_column_is_not_accused(column: Any, target: Any) -> None:

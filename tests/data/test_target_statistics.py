@@ -141,6 +141,7 @@ def test_unseen_labels_and_missing_cells_have_the_mean_of_all() -> None:
     encoder = TargetEncoder.fit(WORDS, {"mean of age": AGE})
     part = encoder.part(pl.Series("city", ["never", None, "c39"]).to_frame())
     column, missing = part.values
+    assert list(part.notes) == ["column 'city': 1 cells never seen in training ('never')"]
     assert column[:2].tolist() == [0.0, 0.0]
     assert column[2] > 1
     assert missing.tolist() == [0.0, 1.0, 0.0]

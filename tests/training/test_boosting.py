@@ -55,3 +55,11 @@ def test_validation_rows_stop_the_rounds_and_weigh_as_they_are_said_to() -> None
     )  # fmt: skip
     expected = model.predict(test.inputs["numbers"].values.double().numpy())
     assert found.squeeze(1).numpy() == pytest.approx(expected)
+
+
+def test_weights_of_words_are_read_as_numbers() -> None:
+    train, test = batch(200, 0), batch(40, 1)
+    specs = {"words": FieldSpec("bag", ("w: a", "w: b"), shape=(2,))}
+    renamed = [Batch({"words": one.inputs["numbers"]}, one.targets) for one in (train, test)]
+    found = boosted_output(Regression("size"), renamed[0], None, renamed[1], specs, 0)
+    assert torch.equal(found, boosted_output(Regression("size"), train, None, test, SPECS, 0))

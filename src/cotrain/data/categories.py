@@ -33,6 +33,19 @@ def as_label_words(series: pl.Series) -> pl.Series:
     return small.zip_with(small.is_in(TRUTH).fill_null(False), words)
 
 
+def unseen_note(series: pl.Series, new: NDArray[np.bool_]) -> list[str]:
+    """A sentence on the cells that are new, with up to three of them; none where none is.
+
+    >>> unseen_note(pl.Series("city", ["Rom", "Oslo"]), np.array([False, True]))
+    ["column 'city': 1 cells never seen in training ('Oslo')"]
+    """
+    if not new.any():
+        return []
+    fresh = as_words(series.filter(pl.Series(new)).drop_nulls().unique()).sort().head(3).to_list()
+    shown = ", ".join(f"'{label}'" for label in fresh) or "missing, which training never had"
+    return [f"column '{series.name}': {int(new.sum())} cells never seen in training ({shown})"]
+
+
 @dataclass(frozen=True)
 class CategoryEncoder:
     """One column of labels. `labels` have codes of their own, `pooled` share one, `missing`: training had missing cells."""
@@ -101,15 +114,7 @@ class CategoryEncoder:
         """The codes of any rows, and a note on cells never seen in training."""
         series = frame[self.name]
         codes = self.encode(series)
-        return Part([codes], notes=self._unseen(series, codes == UNSEEN))
-
-    def _unseen(self, series: pl.Series, new: NDArray[np.bool_]) -> list[str]:
-        count = int(new.sum())
-        if not count or not (self.labels or self.pooled):
-            return []
-        fresh = as_words(series.filter(pl.Series(new)).drop_nulls().unique()).sort().head(3).to_list()
-        shown = ", ".join(f"'{label}'" for label in fresh) or "missing, which training never had"
-        return [f"column '{self.name}': {count} cells never seen in training ({shown})"]
+        return Part([codes], notes=unseen_note(series, codes == UNSEEN) if self.labels or self.pooled else [])
 
     def encode(self, series: pl.Series) -> NDArray[np.int64]:
         """[B] int64 codes."""

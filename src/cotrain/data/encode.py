@@ -172,7 +172,7 @@ class TableEncoder:
                 problems.append(str(error))
         if problems:
             raise DataError("\n".join(problems))
-        return {name: block.field() for name, block in blocks.items()}, notes
+        return {name: block.field() for name, block in blocks.items()}, list(dict.fromkeys(notes))
 
     def check(self, frame: pl.DataFrame) -> None:
         """Raises DataError naming every input column the frame lacks, with the nearest one it has."""

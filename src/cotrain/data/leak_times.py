@@ -29,7 +29,7 @@ ROWS = 20_000
 _BIRTH = re.compile(r"birth|born|dob")
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Marks = NDArray[np.uint64]
 
 
 def time_leaks(
@@ -101,17 +101,12 @@ def shifted_targets(frame: pl.DataFrame, inputs: Sequence[str], targets: Mapping
     "column 'x' is the target 'y' of task 'count' one row later: no"
     """
     head = frame.head(ROWS)
-    cells = {name: _codable(head[name]) for name in inputs}
+    cells = {name: _marks(head[name]) for name in inputs}
     found = []
     for task, columns in targets.items():
         for column in columns:
-            target = _codable(head[column])
-            if target is None:
-                continue
-            for name, cell in cells.items():
-                if cell is None:
-                    continue
-                y, x = _codes(target, cell)
+            y = _marks(head[column])
+            for name, x in cells.items():
                 if _same(x[1:], y[:-1], y[1:]):
                     found.append(
                         f"column '{name}' is the target '{column}' of task '{task}' one row earlier: it is known only where rows come one "
@@ -125,17 +120,15 @@ def shifted_targets(frame: pl.DataFrame, inputs: Sequence[str], targets: Mapping
     return found
 
 
-def _codable(series: pl.Series) -> pl.Series | None:
-    return None if series.dtype.is_nested() or series.dtype == pl.Object else as_words(series)
+def _marks(series: pl.Series) -> Marks:
+    """[N] a hash of every cell as a word, equal words alike; 0 is missing."""
+    if series.dtype.is_nested() or series.dtype == pl.Object:
+        return np.zeros(len(series), dtype=np.uint64)
+    words = as_words(series)
+    return np.where(words.is_null().to_numpy(), np.uint64(0), words.hash(seed=0).to_numpy())
 
 
-def _codes(a: pl.Series, b: pl.Series) -> tuple[Ints, Ints]:
-    """Both columns as numbers of their words, equal words alike; -1 is missing."""
-    both = pl.concat([a.alias("word"), b.alias("word")]).rank("dense").fill_null(0).to_numpy().astype(np.int64) - 1
-    return both[: len(a)], both[len(a) :]
-
-
-def _same(cells: Ints, neighbours: Ints, own: Ints) -> bool:
+def _same(cells: Marks, neighbours: Marks, own: Marks) -> bool:
     """Whether cells are the neighbours' targets wherever these differ from the row's own."""
-    differ = (neighbours >= 0) & (own >= 0) & (cells >= 0) & (neighbours != own)
+    differ = (neighbours > 0) & (own > 0) & (cells > 0) & (neighbours != own)
     return int(differ.sum()) >= CHANGES and float((cells == neighbours)[differ].mean()) >= SAME

@@ -21,10 +21,14 @@ SAMPLE = 10_000
 BUDGET = 10_000_000
 """Cells looked at, over all pairs of an input and a target; wide tables get smaller samples, of 1,000 rows at least."""
 
-AUC = 0.999
+AUC = 0.99
+FEW_AUC = 0.999
+"""Asked of a column where fewer than `_BOTH` rows have one of the two classes, so that a large area may be chance."""
+
 CORRELATION = 0.9999
 FEW_CLASSES = 20
 _ENOUGH = 30
+_BOTH = 20
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -104,9 +108,9 @@ def given_away(one: View, target: View, random: np.random.Generator) -> str | No
         return None
     if numbers is not None and len(classes) == 2:
         area = auc(numbers, truth == classes[1])
-        if max(area, 1 - area) > AUC:
-            return f"AUC {max(area, 1 - area):.4f} alone"
-        return None
+        area = max(area, 1 - area)
+        fewest = min(int((truth == one).sum()) for one in classes)
+        return f"AUC {area:.4f} alone" if area > (AUC if fewest >= _BOTH else FEW_AUC) else None
     return _pure(codes, truth) or (None if numbers is None else _in_runs(numbers, truth, random))
 
 

@@ -16,7 +16,7 @@ one fold only has the same m everywhere and tells nothing of its fold. Values ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from cotrain.core.fields import Field
 from cotrain.core.state import plain
 from cotrain.data.bits import of_numbers
-from cotrain.data.categories import as_label_words
+from cotrain.data.categories import as_label_words, unseen_note
 from cotrain.data.columns import Part, rising
 
 CLASSES = 8
@@ -180,12 +180,13 @@ class TargetEncoder:
         return said + (", missing cells marked" if self.indicator else "")
 
     def part(self, frame: pl.DataFrame) -> Part:
-        """Any rows, by the statistics of all training rows."""
+        """Any rows, by the statistics of all training rows, and a note on labels never seen in training."""
         words = as_label_words(frame[self.name])
         codes = _codes(words, self.labels)
-        return self._part(
+        part = self._part(
             [np.append(line, mean)[codes] for line, mean in zip(self.table, self.prior, strict=True)], words
         )
+        return replace(part, notes=unseen_note(frame[self.name], (codes < 0) & words.is_not_null().to_numpy()))
 
     def training_part(self, frame: pl.DataFrame, places: Ints) -> Part:
         """Training rows, each by the statistics of the folds it is not in; places: [B] where each stood when this was fitted."""
