@@ -44,13 +44,26 @@ class Vectors(nn.Module):
         return torch.where(held.unsqueeze(-1), out, self.missing)
 
 
+FLAT = 2048
+"""Numbers that all embedded columns together take side by side, where a wide table does not need more."""
+
+
+def flat_width(columns: int, usual: int) -> int:
+    """The width of a column's vector where none is given: the usual one, less where there are many columns, 4 at least.
+
+    >>> flat_width(20, 16), flat_width(400, 16), flat_width(10_000, 16), flat_width(5, 1)
+    (16, 5, 4, 1)
+    """
+    return min(usual, max(4, FLAT // max(columns, 1)))
+
+
 class FlatNumbers(nn.Module):
     """One input's numbers side by side: plain columns first, then the vectors of the embedded ones, [B, C] -> [B, sum of `widths`]."""
 
     def __init__(self, spec: FieldSpec, settings: NumberEmbedding) -> None:
         super().__init__()
         embedded, plain = embedded_columns(spec, settings)
-        width = settings.width or settings.usual_width
+        width = settings.width or flat_width(len(embedded), settings.usual_width)
         self.plain = plain if embedded else None
         self.vectors = None
         if embedded:
