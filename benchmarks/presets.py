@@ -88,7 +88,7 @@ def beside(rows: Rows) -> dict[str, dict[str, float]]:
 
 def measured(name: str, preset: str, seconds: float) -> dict[str, dict]:
     """All methods on one table."""
-    config = load_config(ROOT / "examples" / f"{name}.yaml", preset=preset, time_limit=seconds)
+    config = load_config(ROOT / "examples" / f"{name}.yaml", preset=preset).limited(seconds)
     rows = load_rows(config)
     began = time.monotonic()
     done = train_network(config, rows.data, rows.specs, rows.tasks, seed=0)

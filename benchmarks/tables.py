@@ -28,7 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def outcome(name: str, preset: str | None, time_limit: float | None, joint: bool, resume: bool) -> dict[str, Any]:
     """compare.json of one table."""
-    config = load_config(ROOT / "examples" / f"{name}.yaml", preset=preset, time_limit=time_limit)
+    config = load_config(ROOT / "examples" / f"{name}.yaml", preset=preset)
+    if time_limit is not None:
+        config = config.limited(time_limit)
     if joint:
         config = dataclasses.replace(config, compare=dataclasses.replace(config.compare, single=False))
     folder = Path("runs/tables") / f"{name}-{config.preset}{'-joint' if joint else ''}"

@@ -62,6 +62,18 @@ def test_check_prints_the_plan_within_eighty_columns() -> None:
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
+def test_a_preset_fills_in_what_the_config_leaves_open(tmp_path: Path) -> None:
+    (tmp_path / "few.yaml").write_text(
+        f"data: {Path('trees.csv').resolve()}\ntasks: {{height: regression}}\ntrain: {{epochs: 2}}\n"
+    )
+    result = ask("train", str(tmp_path / "few.yaml"), "--preset", "fast", "--folder", str(tmp_path / "run"))
+    assert result.exit_code == 0, result.output
+    assert "head: wide_deep" in (tmp_path / "run" / "config.yaml").read_text()
+    wrong = ask("check", str(tmp_path / "few.yaml"), "--preset", "fst")
+    assert wrong.exit_code == 2
+    assert "did you mean 'fast'?" in wrong.output
+
+
 def test_check_counts_what_a_wide_table_has_more(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(60, 80))
     pl.DataFrame({f"c{index}": rows[:, index] for index in range(80)}).write_csv(tmp_path / "wide.csv")

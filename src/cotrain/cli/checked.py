@@ -10,11 +10,14 @@ if TYPE_CHECKING:
     from cotrain.recipe.config import Config
 
 
-def checked(path: Path) -> tuple[Config, Mapping[str, Any]]:
-    """(config, plan) of a file. Raises ConfigProblems with everything that is wrong in config, data and network."""
+def checked(path: Path, preset: str | None = None) -> tuple[Config, Mapping[str, Any]]:
+    """(config, plan) of a file. Raises ConfigProblems with everything that is wrong in config, data and network.
+
+    preset: in place of the config's own.
+    """
     from cotrain.recipe.config import load_config
 
-    config = load_config(path)
+    config = load_config(path, preset=preset)
 
     from cotrain.cli.messages import warn
     from cotrain.recipe.check import check

@@ -18,6 +18,10 @@ def compare(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted comparison; nothing is trained twice.")
     ] = False,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="fast, good or best: fills in what the config does not say; its own if not given."),
+    ] = None,
     time_limit: Annotated[
         str | None,
         typer.Option(
@@ -40,7 +44,7 @@ def compare(
     from cotrain.recipe.compare import compare as compare_config
     from cotrain.recipe.folder import newest_folder
 
-    settings, _ = checked(config)
+    settings, _ = checked(config, preset)
     if time_limit is not None:
         settings = settings.limited(time_limit)
     if seeds is not None:
@@ -56,6 +60,7 @@ def compare(
             (
                 f" --seeds {seeds}" if seeds else "",
                 f" --folder {folder}" if folder else "",
+                f" --preset {preset}" if preset else "",
                 f" --time-limit {time_limit}" if time_limit else "",
             )
         )

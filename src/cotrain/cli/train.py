@@ -20,6 +20,10 @@ def train(
             help="Go on where an interrupted training of this config stood: in --folder, or the newest runs/<name>.",
         ),
     ] = False,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="fast, good or best: fills in what the config does not say; its own if not given."),
+    ] = None,
     time_limit: Annotated[
         str | None,
         typer.Option(help="How long to train at most, such as 90s, 2m or 1h; the config's own if not given."),
@@ -36,7 +40,7 @@ def train(
     from cotrain.recipe.run import train as train_config
     from cotrain.training.interrupt import Interrupted
 
-    settings, _ = checked(config)
+    settings, _ = checked(config, preset)
     if time_limit is not None:
         settings = settings.limited(time_limit)
     try:
@@ -45,6 +49,7 @@ def train(
         say(f"\nstopped in epoch {stopped.epoch} after {stopped.step} steps; everything is saved in {stopped.folder}")
         where = f" --folder {folder}" if folder else ""
         more = f" --time-limit {time_limit}" if time_limit is not None else ""
+        more += f" --preset {preset}" if preset is not None else ""
         say(f"go on with: cotrain train {config}{where}{more} --resume")
         raise typer.Exit(130) from None
     print_scores(run.metrics)

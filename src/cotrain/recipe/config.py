@@ -18,7 +18,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from cotrain.core.errors import nearest
+from cotrain.core.errors import nearest, unknown
 from cotrain.data.infer import KINDS
 from cotrain.data.settings import DataSettings
 from cotrain.encoders.gallery import ENCODERS
@@ -155,15 +155,15 @@ class Config:
         return text.getvalue()
 
 
-def load_config(
-    path: str | Path, *, files: bool = True, preset: str | None = None, time_limit: float | None = None
-) -> Config:
+def load_config(path: str | Path, *, files: bool = True, preset: str | None = None) -> Config:
     """The config a YAML file holds; relative paths in it are meant from its own folder.
 
-    files: look whether the data file is there. preset, time_limit (seconds): in place of what the file says of them.
+    files: look whether the data file is there. preset: in place of the file's own.
     Raises ConfigProblems (a ConfigError) with every problem found.
     """
-    source = overridden(read_yaml(path), preset, time_limit)
+    source = read_yaml(path)
+    if preset is not None and isinstance(source.tree, Mapping):
+        source = dataclasses.replace(source, tree={**source.tree, "preset": preset})
     return _read(source, Path(path).resolve().parent, Path(path).stem, None, files)
 
 
@@ -183,18 +183,6 @@ def config_from_dict(
     if table is None and "data" in tree and not _says_how(tree["data"]):
         table = tree.pop("data")
     return _read(Source(tree, Origin()), folder, "cotrain", table, files)
-
-
-def overridden(source: Source, preset: str | None, time_limit: float | None) -> Source:
-    """The source with another preset or time limit than it says, where one is given."""
-    if not isinstance(source.tree, Mapping):
-        return source
-    tree = dict(source.tree)
-    if preset is not None:
-        tree["preset"] = preset
-    if time_limit is not None and isinstance(tree.get("train", {}), Mapping):
-        tree["train"] = {**(tree.get("train") or {}), "time_limit": time_limit}
-    return dataclasses.replace(source, tree=tree)
 
 
 def _says_how(data: Any) -> bool:
@@ -279,7 +267,7 @@ def _filled(reader: Reader, given: Mapping[str, Any], folder: Path | None, table
     if name is None:
         return given
     if not isinstance(name, str) or name not in PRESETS:
-        reader.found(("preset",), f"expected one of {', '.join(PRESETS)}, got {shown(name)}")
+        reader.found(("preset",), unknown("preset", str(name), PRESETS))
         return {key: value for key, value in given.items() if key != "preset"}
     return with_preset(given, name, rows_in(given.get("data"), folder, table))
 

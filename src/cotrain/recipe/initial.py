@@ -17,9 +17,6 @@ from cotrain.data.read import read_table
 SHOWN = 60
 """So many columns are listed in the comments; the rest is counted."""
 
-SMALL = 5000
-"""A table with fewer rows gets smaller batches, a smaller network and more epochs."""
-
 _PLAIN = re.compile(r"[A-Za-z_](?:[\w .-]*\w)?", re.ASCII)
 _RESERVED = {"true", "false", "null", "~", "yes", "no", "on", "off"}
 
@@ -63,7 +60,6 @@ def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Pa
     refused = [_refusal(columns[name]) for name, kind in kinds.items() if kind is None]
     if refused:
         raise ConfigError("; ".join(refused))
-    small = frame.height < SMALL
     said = described([columns[name] for name in frame.columns if name not in targets])
     more = [f"... and {len(said) - SHOWN} more columns"] if len(said) > SHOWN else []
     unused = [column.name for column in columns.values() if column.kind not in ENCODED and column.name not in targets]
@@ -82,11 +78,10 @@ def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Pa
             + (f". Not read: {_listed(unused, 6)}" if unused else ""),
             "tasks:",
             *(f"  {quoted(name)}: {kind}   # {_seen(frame[name], kind)}" for name, kind in kinds.items()),
-            f"encoder: {{name: mlp, widths: {[64, 64] if small else [256, 256]}, dropout: 0.1}}",
+            "preset: good                  # or fast, best: encoder, head and training by the number of rows",
             "sharing: hard                 # one trunk for all tasks; `cotrain methods sharing` lists others",
             "balance: sum                  # equal weights; `cotrain methods balance` lists others",
-            f"train: {{epochs: {100 if small else 30}, batch_size: {64 if small else 512}, "
-            f"optimizer: {{name: adamw, lr: 0.002}}, early_stopping: {{patience: {10 if small else 5}}}}}",
+            "# train: {time_limit: 2m}     # for each training; `cotrain train --time-limit 5m` says another",
             "seed: 0",
             "",
         ]

@@ -141,7 +141,7 @@ def fit(
     train: Mapping[str, Any] | None = None,
     split: Mapping[str, Any] | None = None,
     preset: str | None = None,
-    time_limit: float | None = None,
+    time_limit: float | str | None = None,
     seed: int = 0,
     name: str | None = None,
     folder: Path | str | None = None,
@@ -150,7 +150,7 @@ def fit(
     """Train one network for several tasks on a frame, arrays or a path, and return the run.
 
     The keys and their meaning are those of the config; objects are accepted wherever a name is. split: as under `data:`.
-    preset: fast, good or best fills in encoder and training for this number of rows. time_limit: seconds of training, as in `train`.
+    preset: fast, good or best fills in encoder and training for this number of rows. time_limit: of the training, seconds or words such as 2m.
     folder: where to store the run; without it nothing is left on disk (use `run.save`).
 
     >>> import numpy as np
@@ -163,8 +163,6 @@ def fit(
     tree: dict[str, Any] = {"tasks": tasks, "seed": seed}
     given = {"inputs": inputs, "encoder": encoder, "sharing": sharing, "balance": balance, "train": train, "name": name}
     given["preset"] = preset
-    if time_limit is not None:
-        given["train"] = {**(train or {}), "time_limit": time_limit}
     tree |= {key: value for key, value in given.items() if value is not None}
     from_path = isinstance(data, (str, Path)) or (
         isinstance(data, (list, tuple)) and all(isinstance(one, (str, Path)) for one in data)
@@ -175,6 +173,8 @@ def fit(
     if split is not None:
         about["split"] = split
     config = config_from_dict({**tree, "data": about}, table=None if from_path else data)
+    if time_limit is not None:
+        config = config.limited(time_limit)
     if folder is not None:
         return _trained(config, folder=folder, progress=progress)
     with tempfile.TemporaryDirectory(prefix="cotrain-") as scratch:
