@@ -14,7 +14,7 @@ from typing import get_type_hints
 
 from cotrain.balance.gallery import BALANCERS
 from cotrain.core.gallery import Gallery
-from cotrain.data.column_settings import ColumnSettings, ScalingSettings
+from cotrain.data.column_settings import ColumnSettings, ImputeSettings, OutlierSettings, ScalingSettings
 from cotrain.data.settings import DataSettings, SplitSettings
 from cotrain.encoders.gallery import ENCODERS, NUMBERS
 from cotrain.heads.gallery import HEADS
@@ -34,6 +34,8 @@ PAGE = Path(__file__).with_name("reference.md")
 SECTIONS: tuple[tuple[str, type], ...] = (
     ("data", DataSettings),
     ("data.split", SplitSettings),
+    ("data.impute", ImputeSettings),
+    ("data.outliers", OutlierSettings),
     ("data.scaling", ScalingSettings),
     ("data.per_column.NAME", ColumnSettings),
     ("inputs.NAME", InputSettings),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cotrain.core.errors import ConfigError, DataError
-from cotrain.data.column_settings import ColumnSettings, ScalingSettings
+from cotrain.data.column_settings import (
+    Action,
+    ColumnSettings,
+    ImputeSettings,
+    OutlierSettings,
+    ScalingName,
+    ScalingSettings,
+)
 from cotrain.data.feature_settings import CategorySettings
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import read_table
@@ -52,7 +59,7 @@ def test_a_frame_goes_the_whole_way(people: pl.DataFrame, toys: Toys) -> None:
     }
 
 
-@pytest.mark.parametrize("scaling", ["standard", "robust", "quantile"])
+@pytest.mark.parametrize("scaling", get_args(ScalingName))
 def test_what_stands_in_other_splits_changes_nothing_that_is_learnt(
     people: pl.DataFrame, toys: Toys, scaling: Any
 ) -> None:
@@ -192,7 +199,8 @@ def test_every_setting_and_every_byte_has_an_entry_of_its_own(people: pl.DataFra
 
     said: list[dict[str, Any]] = [
         {"categories": CategorySettings(rare=5)}, {"scaling": ScalingSettings("robust")}, {"weight": "pay"}, {"kinds": {"age": "category"}},
-        {"split": SplitSettings(fractions=(0.5, 0.2, 0.3))}, {"per_column": {"pay": ColumnSettings(categories=CategorySettings(rare=3))}},
+        {"split": SplitSettings(fractions=(0.5, 0.2, 0.3))}, {"per_column": {"city": ColumnSettings(categories=CategorySettings(rare=3))}},
+        {"impute": ImputeSettings("mean")}, {"outliers": OutlierSettings("iqr")}, {"outliers": OutlierSettings("iqr", factor=3.0)},
     ]  # fmt: skip
     changes: list[dict[str, Any]] = [
         {}, {"seed": 1}, {"inputs": ["age", "city"]}, {"targets": toys("score", "ill")},
@@ -259,6 +267,26 @@ CELLS = st.fixed_dictionaries(
 TRAIN = st.lists(CELLS, min_size=12, max_size=20).filter(
     lambda rows: len({row["x"] for row in rows}) > 2 and any(row["y"] is not None for row in rows)
 )
+HOW = st.fixed_dictionaries(
+    {
+        "categories": st.integers(1, 3).map(lambda rare: CategorySettings(rare=rare)),
+        "scaling": st.sampled_from(get_args(ScalingName)).map(ScalingSettings),
+        "impute": st.sampled_from(
+            [
+                *(ImputeSettings(name) for name in ("median", "mean", "most_frequent", "learned")),
+                ImputeSettings("constant", -3.0, categories="constant", label="none"),
+                ImputeSettings("mean", indicator=False, categories="most_frequent"),
+            ]
+        ),
+        "outliers": st.sampled_from(
+            [
+                OutlierSettings(),
+                *(OutlierSettings(name, action) for name in ("quantile", "iqr") for action in get_args(Action)),
+                *(OutlierSettings("isolation_forest", action, trees=5, contamination=0.1) for action in (None, "drop")),
+            ]
+        ),
+    }
+)
 OTHERS = st.lists(CELLS, min_size=2, max_size=10)
 
 
@@ -267,9 +295,9 @@ OTHERS = st.lists(CELLS, min_size=2, max_size=10)
     max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )
-@given(TRAIN, OTHERS, OTHERS, st.sampled_from(["standard", "robust", "quantile"]), st.integers(1, 3))
+@given(TRAIN, OTHERS, OTHERS, HOW)
 def test_nothing_learnt_depends_on_rows_outside_training(
-    toys: Toys, train: list[Any], some: list[Any], others: list[Any], scaling: Any, rare: int
+    toys: Toys, train: list[Any], some: list[Any], others: list[Any], how: dict[str, Any]
 ) -> None:
     made = []
     for rest in (some, others):
@@ -283,8 +311,7 @@ def test_nothing_learnt_depends_on_rows_outside_training(
                 settings=DataSettings(
                     kinds={"x": "number", "word": "category"},
                     split=SplitSettings("column", by="part"),
-                    scaling=ScalingSettings(scaling),
-                    categories=CategorySettings(rare=rare),
+                    **how,
                 ),
             )
         )

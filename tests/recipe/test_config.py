@@ -10,8 +10,7 @@ import pytest
 from cotrain.balance.engine import Engine
 from cotrain.balance.nash_mtl import NashMTL
 from cotrain.core.gallery import settings_of
-from cotrain.data.column_settings import ColumnSettings, ScalingSettings
-from cotrain.data.feature_settings import CategorySettings
+from cotrain.data.column_settings import OutlierSettings, ScalingSettings
 from cotrain.encoders.mlp import MLP
 from cotrain.recipe.balance_settings import EngineSettings
 from cotrain.recipe.config import Config, config_from_dict, load_config
@@ -251,14 +250,26 @@ def test_what_holds_for_one_column_is_read_and_written_out_again() -> None:
     tree = {
         "data": {
             "scaling": "robust",
-            "per_column": {"pay": {"scaling": {"name": "quantile"}}, "city": {"categories": {"rare": 5}}},
+            "impute": "mean",
+            "outliers": {"name": "iqr", "action": "flag", "factor": 3},
+            "per_column": {
+                "pay": {"scaling": {"name": "quantile"}, "outliers": "none"},
+                "city": {"categories": {"rare": 5}, "impute": {"categories": "constant", "label": "unknown"}},
+            },
         },
         "tasks": {"age": "regression"},
     }
     config = config_from_dict(tree, files=False)
     assert config.data.scaling == ScalingSettings("robust")
     assert config.data.of("pay").scaling == ScalingSettings("quantile")
-    assert config.data.of("city") == ColumnSettings(
-        ScalingSettings("robust"), CategorySettings(rare=5), config.data.text, config.data.dates
+    assert config.data.of("pay").outliers == OutlierSettings()
+    assert config.data.of("age").outliers == OutlierSettings("iqr", "flag", factor=3.0)
+    city = config.data.of("city")
+    assert (city.labels, city.impute.label, city.categories.rare, city.scaling) == (
+        "constant",
+        "unknown",
+        5,
+        ScalingSettings("robust"),
     )
+    assert config.data.of("age").labels == "code"
     assert config_from_dict(config.as_dict(), files=False) == config

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cotrain.core.errors import DataError
 from cotrain.data.choose import Ready
+from cotrain.data.clean import Step
+from cotrain.data.columns import CountedEncoder
 from cotrain.data.encode import TableEncoder
 from cotrain.data.infer import Column
 from cotrain.data.leaks import FEW_CLASSES
@@ -56,6 +59,18 @@ def described_columns(
             entry |= {"role": "ignored", "note": ""}
         out.append(entry)
     return out
+
+
+def changed(encoder: TableEncoder, frame: pl.DataFrame, training: NDArray[np.int64]) -> list[Step]:
+    """What the encoders did to cells: how many in all rows, and how many of them in `training` (row numbers)."""
+    steps: list[Step] = []
+    for one in encoder.encoders:
+        for change in one.changes(frame) if isinstance(one, CountedEncoder) else ():
+            if count := int(change.cells.sum()):
+                inside = int(change.cells[training].sum())
+                detail = f"{change.detail}; {inside} of them in training"
+                steps.append(Step(change.step, change.column, count, detail))
+    return steps
 
 
 def label_counts(ready: Ready, task: str, data: EncodedData, splits: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -13,7 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cotrain.data.columns import Part
+from cotrain.core.errors import DataError
+from cotrain.data.column_settings import LabelName
+from cotrain.data.columns import Change, Part
 from cotrain.data.typed import as_words
 
 TRUTH = ("true", "false")
@@ -48,7 +50,10 @@ def unseen_note(series: pl.Series, new: NDArray[np.bool_]) -> list[str]:
 
 @dataclass(frozen=True)
 class CategoryEncoder:
-    """One column of labels. `labels` have codes of their own, `pooled` share one, `missing`: training had missing cells."""
+    """One column of labels. `labels` have codes of their own, `pooled` share one, `missing`: training had missing cells.
+
+    fill: the label that stands for a missing cell, or None where missing is a code of its own.
+    """
 
     kind: ClassVar[str] = "category"
     field: ClassVar[str] = "categories"
@@ -57,12 +62,21 @@ class CategoryEncoder:
     labels: tuple[str, ...]
     pooled: tuple[str, ...]
     missing: bool
+    fill: str | None = None
 
     @staticmethod
-    def fit(series: pl.Series, *, rare: int = 2, most: int | None = None) -> CategoryEncoder:
+    def fit(
+        series: pl.Series,
+        *,
+        rare: int = 2,
+        most: int | None = None,
+        missing: LabelName = "code",
+        label: str | None = None,
+    ) -> CategoryEncoder:
         """Fitted on the training rows of a column of any type; the order of the rows does not matter.
 
         rare: labels seen fewer times are pooled. most: so many labels have codes of their own at most, the most frequent ones.
+        missing, label: see `ImputeSettings.categories`. Raises DataError if missing cells are to become a constant and no word was told.
 
         >>> encoder = CategoryEncoder.fit(pl.Series("city", ["Rom", "Rom", "Bari", None]), rare=2)
         >>> encoder.encode(pl.Series(["Rom", "Bari", "Oslo", None])).tolist()
@@ -71,13 +85,22 @@ class CategoryEncoder:
         words = as_words(series)
         if words.drop_nulls().str.to_lowercase().is_in(TRUTH).all():
             words = words.str.to_lowercase()
-        counts = words.drop_nulls().alias("word").value_counts(name="count")
-        counts = counts.sort(["count", "word"], descending=[True, False])
+        counts = _counted(words)
+        fill = label if missing == "constant" else None
+        if missing == "constant" and fill is None:
+            raise DataError(
+                f"data.impute.label: 'constant' was told no word for column '{series.name}'; give `label`, for example label: unknown"
+            )
+        if missing == "most_frequent" and counts.height:
+            fill = str(counts["word"][0])
+        if fill is not None and words.has_nulls():
+            words = words.fill_null(fill)
+            counts = _counted(words)
         whole = counts.filter(pl.col("count") >= rare).height
         own = whole if most is None else min(whole, most)
         labels = counts.head(own)["word"].to_list()
         pooled = counts.slice(own)["word"].sort().to_list()
-        return CategoryEncoder(series.name, tuple(labels), tuple(pooled), words.has_nulls())
+        return CategoryEncoder(series.name, tuple(labels), tuple(pooled), words.has_nulls(), fill)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -103,7 +126,8 @@ class CategoryEncoder:
     def note(self) -> str:
         """How the column is encoded, in a few words."""
         pooled = f", {len(self.pooled)} rare labels pooled" if self.pooled else ""
-        return f"{len(self.labels)} labels{pooled}" + (", missing is one more" if self.missing else "")
+        filled = "" if self.fill is None else f", missing is '{self.fill}'"
+        return f"{len(self.labels)} labels{pooled}" + (", missing is one more" if self.missing else filled)
 
     @property
     def cardinality(self) -> int:
@@ -116,9 +140,21 @@ class CategoryEncoder:
         codes = self.encode(series)
         return Part([codes], notes=unseen_note(series, codes == UNSEEN) if self.labels or self.pooled else [])
 
+    def changes(self, frame: pl.DataFrame) -> list[Change]:
+        """Which cells of any rows are filled."""
+        if self.fill is None:
+            return []
+        return [
+            Change(
+                "missing cell filled", self.name, frame[self.name].is_null().to_numpy(), f"with the label '{self.fill}'"
+            )
+        ]
+
     def encode(self, series: pl.Series) -> NDArray[np.int64]:
         """[B] int64 codes."""
         words = as_words(series)
+        if self.fill is not None:
+            words = words.fill_null(self.fill)
         if all(label in TRUTH for label in (*self.labels, *self.pooled)):
             words = words.str.to_lowercase()
         known = {label: KNOWN + place for place, label in enumerate(self.labels)} | dict.fromkeys(self.pooled, RARE)
@@ -143,4 +179,11 @@ class CategoryEncoder:
     @staticmethod
     def from_json(value: dict[str, Any]) -> CategoryEncoder:
         """The encoder `to_json` wrote."""
-        return CategoryEncoder(value["name"], tuple(value["labels"]), tuple(value["pooled"]), value["missing"])
+        known = {key: one for key, one in value.items() if key != "kind"}
+        return CategoryEncoder(**(known | {"labels": tuple(value["labels"]), "pooled": tuple(value["pooled"])}))
+
+
+def _counted(words: pl.Series) -> pl.DataFrame:
+    """The different words with their counts, the most frequent first, equals in order of the word."""
+    counts = words.drop_nulls().alias("word").value_counts(name="count")
+    return counts.sort(["count", "word"], descending=[True, False])

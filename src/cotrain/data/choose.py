@@ -7,7 +7,7 @@ row weight or the column that splits; naming one of these as an input is refused
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -18,9 +18,11 @@ from torch import Tensor
 from cotrain.core.errors import ConfigError, DataError, unknown
 from cotrain.core.spec import Codec
 from cotrain.data.clean import Step, finite
+from cotrain.data.column_settings import ColumnSettings
+from cotrain.data.infer import Column
 from cotrain.data.numbers import as_floats
 from cotrain.data.read import Table
-from cotrain.data.settings import SplitSettings
+from cotrain.data.settings import DataSettings, SplitSettings
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,66 @@ def used_kinds(kinds: Mapping[str, str] | None, columns: Sequence[str], ready: R
         if name not in columns:
             raise ConfigError("data.kinds: " + unknown("column", name, list(columns)))
     return {name: kind for name, kind in (kinds or {}).items() if name in used}
+
+
+READERS: dict[str, tuple[str, ...]] = {
+    "impute": ("number", "category", "binary", "date"),
+    "outliers": ("number",),
+    "scaling": ("number",),
+    "categories": ("category", "binary"),
+    "text": ("text",),
+    "dates": ("date",),
+}
+"""{setting of a single column: the kinds of columns that read it}."""
+
+
+def check_columns(settings: DataSettings, columns: Sequence[str], inputs: Sequence[Column]) -> None:
+    """Raises ConfigError naming every setting of a single column that would change nothing: no such column, no input, another kind."""
+    taken = {column.name: column.kind for column in inputs}
+    wrong: list[str] = []
+    for name, said in settings.per_column.items():
+        here = f"data.per_column.{name}"
+        if name not in columns:
+            wrong.append(f"{here}: {unknown('column', name, list(columns))}")
+        elif name not in taken:
+            wrong.append(
+                f"{here}: column '{name}' is no input, so nothing of it is encoded; take this out, or name it under `inputs`"
+            )
+        else:
+            wrong += [f"{here}.{key}: {what}" for key, what in _idle(name, taken[name], said)]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+def _idle(name: str, kind: str, said: ColumnSettings) -> list[tuple[str, str]]:
+    """(setting, what is wrong) of a column's settings that its kind does not read."""
+    found = []
+    for part in fields(said):
+        known = READERS.get(part.name)
+        if known is not None and getattr(said, part.name) is not None and kind not in known:
+            found.append(
+                (
+                    part.name,
+                    f"column '{name}' is taken for {kind}, and only {' and '.join(known)} columns read `{part.name}`; "
+                    f"take it out, or say data.kinds: {{{name}: {known[0]}}}",
+                )
+            )
+    impute = said.impute
+    if impute is not None and kind in ("category", "binary") and impute.name in ("mean", "learned"):
+        found.append(
+            (
+                "impute",
+                f"column '{name}' is taken for {kind}, which has no {impute.name}; write most_frequent, drop, or {{categories: constant, label: unknown}}",
+            )
+        )
+    if impute is not None and kind == "date" and impute.name != "drop":
+        found.append(
+            (
+                "impute",
+                f"column '{name}' is a date, whose missing cells stand at the mean year outside every cycle; only drop changes that, got {impute.name}",
+            )
+        )
+    return found
 
 
 def _pattern(name: str) -> bool:

@@ -42,6 +42,16 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What cleaning does to cells of a column (None: to whole rows): `cells` [B] bool says to which, `detail` how."""
+
+    step: str
+    column: str | None
+    cells: NDArray[np.bool_]
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Training:
     """What an encoder may be fitted with beside its own cells: `targets` {task: Field} of the same rows, and a seed."""
 
@@ -93,6 +103,15 @@ class FoldedEncoder(Protocol):
 
     def training_part(self, frame: pl.DataFrame, places: NDArray[np.int64]) -> Part:
         """Rows of the training split; places [B]: where each stood in the frame the encoder was fitted on (0 is its first row)."""
+        ...
+
+
+@runtime_checkable
+class CountedEncoder(Protocol):
+    """A ColumnEncoder that cleans cells on the way; what it does is counted in the report, in training and later rows."""
+
+    def changes(self, frame: pl.DataFrame) -> list[Change]:
+        """What is done to the cells of any rows, each kind of change once, those done to no cell too."""
         ...
 
 

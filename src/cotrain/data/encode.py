@@ -23,23 +23,25 @@ from cotrain.core.spec import FieldSpec
 from cotrain.data.buckets import HashEncoder
 from cotrain.data.categories import CategoryEncoder
 from cotrain.data.clean import tidy
+from cotrain.data.column_settings import Said
 from cotrain.data.columns import FIELDS, ColumnEncoder, FoldedEncoder, Part, Training
 from cotrain.data.date_parts import DateEncoder
-from cotrain.data.feature_settings import CategorySettings
+from cotrain.data.forest import ForestEncoder
 from cotrain.data.infer import ENCODED, Column
+from cotrain.data.leaving import in_forest
 from cotrain.data.numbers import NumberEncoder, as_floats
 from cotrain.data.settings import MISSING, DataSettings
 from cotrain.data.target_statistics import TargetEncoder, target_values
 from cotrain.data.words import BagEncoder
 
-FORMAT = 5
+FORMAT = 6
 """Raised whenever the same table would be split otherwise or encoded into other numbers; part of every cache key and stored file."""
 
 PLAIN = DataSettings()
 """Every column as it is encoded unless a person says otherwise."""
 
 ENCODERS: tuple[type[ColumnEncoder], ...] = (
-    NumberEncoder, CategoryEncoder, HashEncoder, TargetEncoder, DateEncoder, BagEncoder,
+    NumberEncoder, CategoryEncoder, HashEncoder, TargetEncoder, DateEncoder, BagEncoder, ForestEncoder,
 )  # fmt: skip
 _KINDS = {one.kind: one for one in ENCODERS}
 
@@ -48,15 +50,13 @@ def fitted(frame: pl.DataFrame, column: Column, settings: DataSettings, training
     """The encoders of one column, fitted on `frame`, the training rows; none where a column of this kind is no input."""
     series, said = frame[column.name], settings.of(column.name)
     if column.kind == "number":
-        scaling = said.scaling or settings.scaling
-        return [NumberEncoder.fit(column.name, as_floats(series), scaling.name)]
+        return [NumberEncoder.fit(column.name, as_floats(series), said.scaling, said.impute, said.outliers)]
     if column.kind in ("category", "binary"):
-        return _of_labels(series, said.categories or settings.categories, training)
+        return _of_labels(series, said, training)
     if column.kind == "date":
-        dates = said.dates or settings.dates
-        return [DateEncoder.fit(series, column.form, parts=dates.parts, zone=dates.zone)]
+        return [DateEncoder.fit(series, column.form, parts=said.dates.parts, zone=said.dates.zone)]
     if column.kind == "text":
-        text = said.text or settings.text
+        text = said.text
         analyzer = None if text.analyzer == "auto" else text.analyzer
         return [
             BagEncoder.fit(
@@ -66,14 +66,20 @@ def fitted(frame: pl.DataFrame, column: Column, settings: DataSettings, training
     return []
 
 
-def _of_labels(series: pl.Series, said: CategorySettings, training: Training) -> list[ColumnEncoder]:
+def _of_labels(series: pl.Series, how: Said, training: Training) -> list[ColumnEncoder]:
     """The encoders of a column of labels: codes, hashes, statistics of the targets, or codes and statistics."""
+    said = how.categories
+    if how.labels in ("most_frequent", "constant") and said.encoding not in ("auto", "codes"):
+        raise DataError(
+            f"data.impute.categories: missing labels become the {how.labels} one where labels are codes, and column '{series.name}' is "
+            f"encoded as '{said.encoding}'; write code for it, or encoding: codes"
+        )
     if said.encoding == "hash":
         return [HashEncoder(series.name, said.buckets)]
     found: list[ColumnEncoder] = []
     if said.encoding != "target":
         most = said.most if said.encoding == "auto" else None
-        found.append(CategoryEncoder.fit(series, rare=said.rare, most=most))
+        found.append(CategoryEncoder.fit(series, rare=said.rare, most=most, missing=how.labels, label=how.impute.label))
     if said.encoding in ("target", "both"):
         targets = target_values(training.targets)
         if not targets:
@@ -91,6 +97,16 @@ def _of_labels(series: pl.Series, said: CategorySettings, training: Training) ->
             )
         )
     return found
+
+
+def jointly(
+    frame: pl.DataFrame, columns: Sequence[Column], settings: DataSettings, training: Training
+) -> list[ColumnEncoder]:
+    """The encoders that read several columns at once, after those of single ones."""
+    if settings.outliers.name != "isolation_forest" or settings.outliers.does != "flag" or not frame.height:
+        return []
+    names = in_forest(columns, settings)
+    return [ForestEncoder.fit(frame, names, settings.outliers, training.seed)] if names else []
 
 
 @dataclass(frozen=True)
@@ -115,13 +131,15 @@ class TableEncoder:
 
         training: targets of the same rows, for encoders that look at them.
         """
-        encoders = [one for column in columns for one in fitted(frame, column, settings, training or Training())]
+        training = training or Training()
+        encoders = [one for column in columns for one in fitted(frame, column, settings, training)]
         if not encoders:
             kinds = ", ".join(f"{column.name} ({column.kind})" for column in columns) or "none"
             raise DataError(
                 f"at least one input column of kind {', '.join(ENCODED)} is needed, got: {kinds}; "
                 "name more inputs, or say another kind in data.kinds"
             )
+        encoders += jointly(frame, columns, settings, training)
         return TableEncoder(tuple(encoders), tuple(known) or tuple(frame.columns), tuple(words))
 
     @property

@@ -1,9 +1,7 @@
-"""Numbers: reading them from a column, and scaling them by what the training rows say.
+"""Numbers: reading them from a column, and a column of them as features.
 
-Standard: (x - mean) / standard deviation. Robust: (x - median) / (q75 - q25). Quantile: the share of training values below x,
-as the normal deviate of that share. Scaled cells are clipped at 10,000 in size, so that no cell of a new row can overflow a
-network (a standardised training cell cannot reach that below 10^8 rows). A missing cell becomes the training median, with an
-indicator of its own where training rows had missing ones. A column that is constant in training has its own size as scale.
+A cell goes through these steps, all fitted on the training rows: outliers clipped or flagged (`outliers`), missing cells filled and
+marked (`ImputeSettings`), scaled (`Scaler`).
 """
 
 from __future__ import annotations
@@ -13,17 +11,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 
 from cotrain.core.errors import DataError
 from cotrain.core.state import plain
-from cotrain.data.column_settings import ScalingName
-from cotrain.data.columns import Part, rising
+from cotrain.data.column_settings import ImputeSettings, OutlierSettings, ScalingSettings
+from cotrain.data.columns import Change, Part, rising
+from cotrain.data.outliers import bounds_of, outside
+from cotrain.data.scaling import Scaler, deviation
 
-CLIP = 1e4
-_KNOTS = 1001
-_EDGE = 1e-5
+_LARGEST = float(np.finfo(np.float64).max)
 
 Floats = NDArray[np.float64]
 
@@ -57,51 +54,74 @@ def as_floats(series: pl.Series, column: str | None = None) -> Floats:
     return out
 
 
+_STANDARD, _MEDIAN, _NO_OUTLIERS = ScalingSettings(), ImputeSettings(), OutlierSettings()
+
+
 @dataclass(frozen=True)
 class NumberEncoder:
-    """One column of numbers, scaled: (x - center) / scale, or by `knots` (training quantiles) where there are any."""
+    """One column of numbers, scaled, with an indicator of missing cells and a flag of outliers where training rows had such.
+
+    impute: how missing cells are filled. fill: what stands for them, in the column's units; `learned` has 0 in scaled units instead.
+    missing: training had missing cells. indicator: they are marked. bounds: of outliers, or None. clip: whether the nearer bound stands for an outlier; else it is flagged.
+    """
 
     kind: ClassVar[str] = "number"
     field: ClassVar[str] = "numbers"
 
     name: str
-    scaling: ScalingName
-    center: float
-    scale: float
-    median: float
+    scaler: Scaler
+    impute: str
+    fill: float
+    missing: bool
     indicator: bool
-    knots: tuple[float, ...] = ()
+    bounds: tuple[float, float] | None = None
+    clip: bool = False
     quantiles: tuple[tuple[float, ...], ...] = ()
 
     @staticmethod
-    def fit(name: str, values: Floats, scaling: ScalingName) -> NumberEncoder:
-        """Fitted on the training rows; the order of the rows does not matter, to the last bit."""
-        held = np.sort(values[np.isfinite(values)])
-        indicator = len(held) < len(values)
-        if not len(held):
-            return NumberEncoder(name, scaling, 0.0, 1.0, 0.0, indicator)._with_quantiles(held)
-        low, median, high = (float(one) for one in np.quantile(held, (0.25, 0.5, 0.75)))
-        if scaling == "robust":
-            spread = high / 2 - low / 2
-            center, scale = median, (2 * spread if spread > 0 else deviation(held)[1])
-        else:
-            center, scale = deviation(held)
-        knots: tuple[float, ...] = ()
-        if scaling == "quantile":
-            shares = np.linspace(0, 1, min(_KNOTS, len(held)))
-            knots = tuple(float(one) for one in np.quantile(held, shares))
-        if not np.isfinite(scale) or scale <= abs(center) * 1e-13 or scale < 1e-300:
-            scale = max(abs(center), 1.0)
-        return NumberEncoder(name, scaling, center, scale, median, indicator, knots)._with_quantiles(held)
+    def fit(
+        name: str,
+        values: Floats,
+        scaling: ScalingSettings = _STANDARD,
+        impute: ImputeSettings = _MEDIAN,
+        outliers: OutlierSettings = _NO_OUTLIERS,
+    ) -> NumberEncoder:
+        """Fitted on the training rows; the order of the rows does not matter, to the last bit.
 
-    def _with_quantiles(self, held: Floats) -> NumberEncoder:
-        scaled = rising(self.scaled(held).astype(np.float32)) if len(held) else (0.0,)
-        return replace(self, quantiles=(scaled, (0.0, 1.0)) if self.indicator else (scaled,))
+        Raises DataError if missing cells are to become a constant and no number was told.
+        """
+        held = np.sort(values[np.isfinite(values)])
+        missing = len(held) < len(values)
+        bounds = bounds_of(held, outliers) if outliers.does in ("clip", "flag") else None
+        clip = outliers.does == "clip"
+        if bounds is not None and clip:
+            held = np.clip(held, *bounds)
+        elif bounds is not None and not outside(held, bounds).any():
+            bounds = None
+        made = NumberEncoder(
+            name,
+            Scaler.fit(held, scaling.name),
+            impute.name,
+            filler(name, held, impute),
+            missing,
+            impute.indicator and missing,
+            bounds,
+            clip,
+        )
+        marks: list[tuple[float, ...]] = [(0.0, 1.0)] * (len(made.features) - 1)
+        whole = rising(made.scaler.scaled(held).astype(np.float32)) if len(held) else (0.0,)
+        return replace(made, quantiles=(whole, *marks))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The column read."""
         return (self.name,)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the numbers this column becomes."""
+        marks = [f"{self.name} is missing"] if self.indicator else []
+        return (self.name, *marks, *([f"{self.name} is an outlier"] if self._flags else []))
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -111,54 +131,57 @@ class NumberEncoder:
     @property
     def note(self) -> str:
         """How the column is encoded, in a few words."""
-        return f"{self.scaling} scaling" + (", missing cells marked" if self.indicator else "")
+        scaling = "not scaled" if self.scaler.name == "none" else f"{self.scaler.name} scaling"
+        parts = [f"outliers {'clipped' if self.clip else 'flagged'}"] if self.bounds is not None else []
+        return ", ".join([scaling, *parts, *(["missing cells marked"] if self.indicator else [])])
 
     @property
-    def features(self) -> tuple[str, ...]:
-        """The names of the numbers this column becomes."""
-        return (self.name, f"{self.name} is missing") if self.indicator else (self.name,)
+    def _flags(self) -> bool:
+        return self.bounds is not None and not self.clip
+
+    def part(self, frame: pl.DataFrame) -> Part:
+        """The features of any rows; a missing cell's number is marked as filler, and said if training had no missing cell."""
+        values = as_floats(frame[self.name])
+        held = np.isfinite(values)
+        columns = self.encode(values)
+        if held.all():
+            return Part(columns)
+        told = (
+            f"column '{self.name}': {int((~held).sum())} missing cells, which training never had, became {self._filled}"
+        )
+        return Part(columns, [held] + [None] * (len(columns) - 1), [] if self.missing else [told])
+
+    @property
+    def _filled(self) -> str:
+        words = {"constant": "the constant", "most_frequent": "the most frequent number", "mean": "the mean"}
+        if self.impute == "learned":
+            return "the learned fill"
+        return f"{words.get(self.impute, 'the median')} {self.fill:g}"
 
     def encode(self, values: Floats) -> list[NDArray[np.float32]]:
         """One [B] float32 column for every feature, finite everywhere."""
         absent = ~np.isfinite(values)
-        filled = np.where(absent, self.median, values) if absent.any() else values
-        out = [self.scaled(filled).astype(np.float32)]
+        filled = np.where(absent, self.fill, values) if absent.any() else values
+        scaled = self.scaler.scaled(np.clip(filled, *self.bounds) if self.bounds is not None and self.clip else filled)
+        if self.impute == "learned":
+            scaled = np.where(absent, 0.0, scaled)
+        out = [scaled.astype(np.float32)]
         if self.indicator:
             out.append(absent.astype(np.float32))
+        if self.bounds is not None and not self.clip:
+            out.append(outside(values, self.bounds).astype(np.float32))
         return out
 
-    def part(self, frame: pl.DataFrame) -> Part:
-        """The features of any rows; a missing cell's number is marked as filler."""
+    def changes(self, frame: pl.DataFrame) -> list[Change]:
+        """Which cells of any rows are filled, clipped or flagged."""
         values = as_floats(frame[self.name])
-        held = np.isfinite(values)
-        columns = self.encode(values)
-        return Part(columns) if held.all() else Part(columns, [held] + [None] * (len(columns) - 1))
-
-    def scaled(self, values: Floats) -> Floats:
-        """The scaled values, without clipping beyond `CLIP`."""
-        if self.knots:
-            knots = np.asarray(self.knots)
-            shares = np.linspace(0, 1, len(knots))
-            below = np.interp(values, knots, shares)
-            above = 1 - np.interp(-values, -knots[::-1], shares)
-            share = np.clip((below + above) / 2, _EDGE, 1 - _EDGE)
-            return np.asarray(torch.special.ndtri(torch.from_numpy(share)).numpy())
-        with np.errstate(over="ignore"):
-            return np.clip((values - self.center) / self.scale, -CLIP, CLIP)
-
-    def inverse(self, scaled: Floats) -> Floats:
-        """The values behind scaled ones, in the column's units (by quantiles: within the training range).
-
-        >>> encoder = NumberEncoder.fit("x", np.array([1.0, 2.0, 6.0]), "standard")
-        >>> encoder.inverse(encoder.scaled(np.array([2.5]))).round(6).tolist()
-        [2.5]
-        """
-        if self.knots:
-            share = torch.special.ndtr(torch.from_numpy(np.asarray(scaled, dtype=np.float64))).numpy()
-            knots = np.asarray(self.knots)
-            inner = (share - _EDGE) / (1 - 2 * _EDGE) if len(knots) < 2 else share
-            return np.asarray(np.interp(inner, np.linspace(0, 1, len(knots)), knots))
-        return np.asarray(scaled, dtype=np.float64) * self.scale + self.center
+        marked = ", marked" if self.indicator else ""
+        found = [Change("missing cell filled", self.name, ~np.isfinite(values), f"with {self._filled}{marked}")]
+        if self.bounds is not None:
+            what = "clipped" if self.clip else "flagged"
+            span = f"outside {self.bounds[0]:g} to {self.bounds[1]:g}"
+            found.append(Change(f"outlier {what}", self.name, outside(values, self.bounds), span))
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON from which `from_json` makes an equal encoder, to the last bit."""
@@ -168,13 +191,34 @@ class NumberEncoder:
     def from_json(value: dict[str, Any]) -> NumberEncoder:
         """The encoder `to_json` wrote."""
         known = {key: one for key, one in value.items() if key != "kind"}
-        quantiles = tuple(tuple(one) for one in value["quantiles"])
-        return NumberEncoder(**(known | {"knots": tuple(value["knots"]), "quantiles": quantiles}))
+        return NumberEncoder(
+            **known
+            | {
+                "scaler": Scaler.from_json(value["scaler"]),
+                "bounds": None if value["bounds"] is None else tuple(value["bounds"]),
+                "quantiles": tuple(tuple(one) for one in value["quantiles"]),
+            }
+        )
 
 
-def deviation(values: Floats) -> tuple[float, float]:
-    """(mean, standard deviation) of finite values, without overflow for large ones."""
-    size = float(np.abs(values).max()) or 1.0
-    part = values / size
-    mean = float(part.mean())
-    return mean * size, float(np.sqrt(np.square(part - mean).mean())) * size
+def filler(name: str, held: Floats, settings: ImputeSettings) -> float:
+    """What stands for a missing cell, in the column's units; 0 where no training row holds a number. held: finite, in rising order.
+
+    >>> [filler("x", np.array([1.0, 1.0, 3.0, 7.0]), ImputeSettings(how)) for how in ("median", "mean", "most_frequent")]
+    [2.0, 3.0, 1.0]
+    """
+    if settings.name == "constant":
+        if settings.value is None:
+            raise DataError(
+                f"data.impute.value: 'constant' was told no number for column '{name}'; give `value`, for example value: 0"
+            )
+        return settings.value
+    if not len(held):
+        return 0.0
+    if settings.name == "mean":
+        return deviation(held)[0]
+    if settings.name == "most_frequent":
+        values, counts = np.unique(held, return_counts=True)
+        return float(values[counts.argmax()])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.clip(np.nan_to_num(np.quantile(held, 0.5)), -_LARGEST, _LARGEST))

@@ -17,19 +17,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cotrain.core.errors import ConfigError, DataError, unknown
+from cotrain.core.errors import DataError
 from cotrain.core.fields import Field
 from cotrain.core.randomness import derive
 from cotrain.core.spec import Codec, FieldSpec
 from cotrain.core.state import plain
-from cotrain.data.account import described_columns, label_counts
-from cotrain.data.choose import chosen, target_columns, used_kinds
+from cotrain.data.account import changed, described_columns, label_counts
+from cotrain.data.choose import check_columns, chosen, target_columns, used_kinds
 from cotrain.data.clean import Step, marks, repeated
 from cotrain.data.columns import Training
 from cotrain.data.drawn import RowData
 from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
 from cotrain.data.infer import infer
 from cotrain.data.leak_account import all_leaks
+from cotrain.data.leaving import staying
 from cotrain.data.problems import warnings
 from cotrain.data.read import Table, read_given
 from cotrain.data.sample import EncodedData
@@ -86,7 +87,6 @@ def prepare(
     split = settings.split
     if split.method == "files" and not table.parts:
         table = with_files(table, split)
-    check_columns(settings, table.frame.columns)
     ready = chosen(table, targets, inputs, split, settings.weight, task_weights)
     how = replace(settings, path="", cache=None)
     key = key_for(table, ready.inputs, targets, how, task_weights, seed, source) if cache is not None else None
@@ -103,11 +103,16 @@ def prepare(
         columns=(*ready.inputs, *target_columns(ready.targets)),
     )
     taken = [columns[name] for name in ready.inputs]
+    check_columns(settings, table.frame.columns, taken)
     parts = split_rows(ready.frame, split, seed=seed, targets=target_columns(ready.targets), parts=table.parts)
     splits = dict(parts.rows)
     rows = marks(ready.frame, [*ready.inputs, *target_columns(ready.targets)])
     steps = [*table.steps, *ready.steps, *without_repeated(rows, splits, settings.drop_duplicates)]
     train = ready.frame[splits["train"].numpy()]
+    stay, left = staying(train, taken, settings, derive(seed, "outliers"))
+    if not stay.all():
+        splits["train"], train = splits["train"][torch.from_numpy(stay)], train.filter(pl.Series(stay))
+    steps += left
     codecs = fitted(targets, train, ready.frame)
     answers: dict[str, Field] = {}
     told: list[str] = []
@@ -127,6 +132,7 @@ def prepare(
     )
     fields, said = encoder.encode(ready.frame, places=places_of(splits["train"], len(table)))
     said += told
+    steps += changed(encoder, ready.frame, splits["train"].numpy())
     data = EncodedData(fields, answers, splits=splits, weight=ready.weight, source=source)
     found = warnings(ready.frame, rows, inputs=taken, targets=ready.targets, splits=splits, steps=ready.steps)
     found += all_leaks(ready.frame, columns, taken, ready.targets, splits, split.method, derive(seed, "leaks"))
@@ -148,13 +154,6 @@ def prepare(
         entry, _ = load(cache, key)
         data = entry.data if entry is not None else data
     return Prepared(data, encoder, codecs, report)
-
-
-def check_columns(settings: DataSettings, columns: Sequence[str]) -> None:
-    """Raises ConfigError naming each column that `per_column` speaks of and the table does not have, with the nearest one."""
-    wrong = [name for name in settings.per_column if name not in columns]
-    if wrong:
-        raise ConfigError("\n".join(f"data.per_column.{name}: {unknown('column', name, columns)}" for name in wrong))
 
 
 def places_of(rows: Tensor, total: int) -> NDArray[np.int64]:

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from cotrain.core.errors import ConfigError, unknown
-from cotrain.data.column_settings import ColumnSettings, ScalingSettings
+from cotrain.data.column_settings import ColumnSettings, ImputeSettings, OutlierSettings, Said, ScalingSettings
 from cotrain.data.feature_settings import CategorySettings, DateSettings, TextSettings
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "NaT")
@@ -111,8 +111,8 @@ class DataSettings:
     """The `data:` part of a config.
 
     path: a file, a glob or several files. kinds: {column: kind} where the kind found is not the right one.
-    drop_duplicates: drop repeated rows from the training split (they are always counted). scaling: of numbers.
-    categories, text, dates: how these become inputs.
+    drop_duplicates: drop repeated rows from the training split (they are always counted).
+    impute: what stands where a cell is missing. outliers, scaling: of numbers. categories, text, dates: how these become inputs.
     per_column: {column: what holds for it instead}.
     weight: a column of non-negative row weights. cache: a folder for encoded data, or None to keep it in memory.
     """
@@ -129,6 +129,8 @@ class DataSettings:
     kinds: Mapping[str, str] = field(default_factory=dict)
     split: SplitSettings = SplitSettings()
     drop_duplicates: bool = False
+    impute: ImputeSettings = field(default_factory=ImputeSettings)
+    outliers: OutlierSettings = field(default_factory=OutlierSettings)
     scaling: ScalingSettings = field(default_factory=ScalingSettings)
     categories: CategorySettings = field(default_factory=CategorySettings)
     text: TextSettings = field(default_factory=TextSettings)
@@ -137,7 +139,7 @@ class DataSettings:
     weight: str | None = None
     cache: str | None = ".cotrain-cache"
 
-    def of(self, column: str) -> ColumnSettings:
+    def of(self, column: str) -> Said:
         """What holds for one column: what is said of it, else of all.
 
         >>> settings = DataSettings(per_column={"pay": ColumnSettings(scaling=ScalingSettings("robust"))})
@@ -145,8 +147,15 @@ class DataSettings:
         ('robust', 'standard', 2)
         """
         said = self.per_column.get(column, ColumnSettings())
-        general = {part.name: getattr(self, part.name) for part in fields(ColumnSettings)}
-        return replace(said, **{name: one for name, one in general.items() if getattr(said, name) is None})
+        return Said(
+            said.impute or self.impute,
+            self.impute.categories if said.impute is None else said.impute.of_labels,
+            said.outliers or self.outliers,
+            said.scaling or self.scaling,
+            said.categories or self.categories,
+            said.text or self.text,
+            said.dates or self.dates,
+        )
 
     @property
     def reading(self) -> ReadSettings:

@@ -69,9 +69,19 @@ def _plan(config: Config, rows: Rows) -> dict[str, Any]:
     loops = {"layers that stay loops": structure["loops"]} if structure["loops"] else {}
     return {
         "columns": [
-            {"column": one["name"], "role": one["role"], "kind": one["kind"], "why": one["why"]}
+            {
+                "column": one["name"],
+                "role": one["role"],
+                "kind": one["kind"],
+                "why": "; ".join(part for part in (one["why"], one.get("note")) if part),
+            }
             for one in report["columns"]
         ],
+        "cleaning": [
+            {"step": one["step"], "column": one["column"] or "whole table", "cells": one["count"], "how": one["detail"]}
+            for one in report["cleaning"]
+        ]
+        or "nothing to clean",
         "tasks": [
             {
                 "task": name,
