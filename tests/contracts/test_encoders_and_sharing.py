@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from cotrain.balance.engine import Engine
+from cotrain.balance.nash_mtl import NashMTL
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Batch, Field
 from cotrain.core.signals import Signal
@@ -252,3 +254,31 @@ def test_an_encoder_of_tables_says_which_inputs_it_cannot_read(kind: str) -> Non
         of_gallery(kind).build({"photo": FieldSpec("image")})  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match=f"encoder '{kind}' was given no usable input column"):
         of_gallery(kind).build({})  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("sharing", [Hard(), MMoE(experts=2, split=0)], ids=str)
+@pytest.mark.parametrize("kind", list(SMALL))
+def test_the_engine_sees_each_tasks_own_gradient_in_every_encoder(kind: str, sharing: Hard) -> None:
+    spec = TABLES["all"]
+    batch = table(spec)
+    model = (
+        Model(encoder=of_gallery(kind, "piecewise_linear"), sharing=sharing, tasks=TASKS).build({"main": spec}).double()
+    )  # type: ignore[arg-type]
+    parameters = list(model.parts.parameters())
+    found = [
+        torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        for loss in model.losses([batch]).values()
+    ]
+    common = [pair for pair in zip(*found, strict=True) if all(one is not None for one in pair)]
+    assert len(common) >= len(parameters) - 2  # a gate belongs to its own task
+    rows_of = torch.stack([torch.cat([pair[task].reshape(-1) for pair in common]) for task in range(2)])
+    expected = rows_of @ rows_of.t()
+    for chunk in (None, 1):
+        engine = Engine(model.parts, NashMTL(), chunk=chunk, tasks=list(model.tasks))
+        report = engine.backward(model.losses([batch]))
+        assert report.gramian is not None
+        torch.testing.assert_close(report.gramian, expected)
+    model.zero_grad()
+    features = Engine(model.parts, NashMTL(), mode="features", tasks=list(model.tasks))
+    assert set(features.backward(model.losses([batch])).weights) == {"yes", "size"}
+    assert all(one.grad is not None and bool(one.grad.isfinite().all()) for one in model.parameters())

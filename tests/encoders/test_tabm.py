@@ -18,6 +18,7 @@ from cotrain.core.spec import FieldSpec
 from cotrain.core.stacked import loops_in, stack
 from cotrain.encoders.members import MemberLinear, MemberScaling
 from cotrain.encoders.mlp import MLP
+from cotrain.encoders.piecewise_linear import PiecewiseLinear
 from cotrain.encoders.tabm import TabM, first_scaling
 from cotrain.heads.linear import LinearHead
 from cotrain.heads.mlp import MLPHead
@@ -139,6 +140,17 @@ def test_members_begin_apart_by_signs_and_alike_in_all_else() -> None:
     assert bool((first.bias == first.bias[0]).all())
     assert encoder.shapes == [Shape("vector", sum(widths)), *[Shape("vector", 6, members=8)] * 2]
     assert len(first_scaling(8, (2, 1, 3), signs=True).unique(dim=0)) > 1
+
+
+def test_where_numbers_are_embedded_members_begin_from_a_normal_draw_a_column() -> None:
+    spec = {"x": FieldSpec("number", names=("a", "b"), quantiles=((0.0, 1.0, 2.0, 3.0), (0.0, 1.0)))}
+    for arch in ("tabm", "mini"):
+        encoder = TabM(members=4000, widths=[2], arch=arch, numbers=PiecewiseLinear(width=3)).build(spec)  # type: ignore[arg-type]
+        scaling = encoder.stages[0].layers[0].r.detach()
+        assert encoder.columns.widths == (1, 3)
+        assert bool((scaling[:, 1:] == scaling[:, 1:2]).all())
+        assert float(scaling[:, 0].std()) == pytest.approx(1.0, rel=0.05)
+        assert abs(float((scaling[:, 0] * scaling[:, 1]).mean())) < 0.1
 
 
 def test_mini_has_one_scaling_and_otherwise_the_parameters_of_an_mlp() -> None:
