@@ -88,7 +88,7 @@ def test_waves_are_cosines_and_sines_of_each_columns_frequencies() -> None:
         assert found.shape == (6, 2, 4)
         for row in range(6):
             for column in range(2):
-                angles = [2 * math.pi * float(f) * float(x[row, column]) for f in layer.frequency.detach()[column, 0]]
+                angles = [2 * math.pi * float(f) * float(x[row, column]) for f in layer.frequencies.detach()[column, 0]]
                 waves = torch.tensor([*map(math.cos, angles), *map(math.sin, angles)], dtype=torch.float64)
                 weight, bias = (layer.weight, layer.bias) if lite else (layer.weight[column], layer.bias[column, 0])
                 torch.testing.assert_close(found[row, column], torch.relu(waves @ weight + bias))
@@ -96,7 +96,7 @@ def test_waves_are_cosines_and_sines_of_each_columns_frequencies() -> None:
 
 def test_initial_frequencies_have_the_spread_that_was_asked_for() -> None:
     layer = Periodic(frequencies=2000, sigma=0.3).vectors([()], 4)
-    assert float(layer.frequency.detach().std()) == pytest.approx(0.3, rel=0.1)
+    assert float(layer.frequencies.detach().std()) == pytest.approx(0.3, rel=0.1)
     assert float(layer.weight.detach().abs().max()) <= 4000**-0.5
 
 

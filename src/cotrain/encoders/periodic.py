@@ -25,8 +25,8 @@ class Periodic(NumberEmbedding):
     """v_c(x) = ReLU(V_c [cos(2 pi f_c x), sin(2 pi f_c x)] + b_c) with K learnt frequencies f_c of each column, "PLR" in the paper.
 
     sigma: standard deviation of the initial frequencies N(0, sigma^2), above 0; it matters, tune it between 0.01 and 10 (0.01 in the
-    authors' package). frequencies: K (48 there). lite: one V and b for all columns. width: D of a column's vector; null: 24, or the
-    tokens' width in a transformer. V and b begin uniform in +-1/sqrt(2 K).
+    authors' package). frequencies: K (48 there). lite: one V and b for all columns. width: D of a column's vector; null: 24 (less where
+    many columns would take more than 2,048 numbers together), or the tokens' width in a transformer. V and b begin uniform in +-1/sqrt(2 K).
     Columns known to have fewer than 3 distinct quantiles stay plain numbers. A missing cell is a vector learnt for its column.
 
     Source: Y. Gorishniy, I. Rubachev, A. Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, NeurIPS 2022,
@@ -56,12 +56,12 @@ class Periodic(NumberEmbedding):
 
 
 class PeriodicVectors(nn.Module):
-    """[B, C] -> [B, C, D] in one batched product over columns. frequency [C, 1, K]; weight [C, 2 K, D], or [2 K, D] where lite."""
+    """[B, C] -> [B, C, D] in one batched product over columns. frequencies [C, 1, K]; weight [C, 2 K, D], or [2 K, D] where lite."""
 
     def __init__(self, columns: int, width: int, settings: Periodic) -> None:
         super().__init__()
         waves = settings.frequencies
-        self.frequency = nn.Parameter(torch.empty(columns, 1, waves).normal_(std=settings.sigma))
+        self.frequencies = nn.Parameter(torch.empty(columns, 1, waves).normal_(std=settings.sigma))
         bound = (2 * waves) ** -0.5
         lead = () if settings.lite else (columns,)
         self.weight = nn.Parameter(torch.empty(*lead, 2 * waves, width).uniform_(-bound, bound))
@@ -69,7 +69,7 @@ class PeriodicVectors(nn.Module):
         self.bias = nn.Parameter(torch.empty(bias).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        angle = x.t().unsqueeze(-1) * (2 * math.pi * self.frequency)
+        angle = x.t().unsqueeze(-1) * (2 * math.pi * self.frequencies)
         waves = torch.cat([angle.cos(), angle.sin()], -1)
         if self.weight.dim() == 3:
             out = torch.baddbmm(self.bias, waves, self.weight)

@@ -29,8 +29,9 @@ class PiecewiseLinear(NumberEmbedding):
         e_k(x) = (x - t_{k-1}) / (t_k - t_{k-1})  cut to [0, 1]  (the first bin goes on below 0, the last one above 1)
 
     bins: K at most, from 2 to 64 (48 as in the authors' package); a column with fewer distinct quantiles has fewer. width: D of a column's
-    vector; null: 16 (as in TabM; less from 128 columns on, so that all together take about 2,048 numbers), or the tokens' width in a transformer. V begins at 0 and w, b as in a linear embedding, so that
-    training starts from the plain number ("version B" of the authors' package, no activation; their first version is ReLU(V e + b)).
+    vector; null: 16 (as in TabM; less where many columns would take more than 2,048 numbers together), or the tokens' width in a transformer.
+    V begins at 0 and w, b as in a linear embedding, so that training starts from the plain number ("version B" of the authors' package, no
+    activation; their first version is ReLU(V e + b)).
     Columns with fewer than 3 distinct quantiles, or with none known, stay plain numbers. A missing cell is a vector learnt for its column.
 
     Source: Y. Gorishniy, I. Rubachev, A. Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, NeurIPS 2022,
