@@ -25,6 +25,12 @@ MISTAKES = (
     Mistake("a weight column that is not there", {"kind: binary}": "kind: binary, weight_column: hourss}"}, path="tasks.income.weight_column", says=("did you mean 'hours'?",)),
     Mistake("a weight column that is an input", {"kind: binary}": "kind: binary, weight_column: hours}", 'inputs: ["*"]': "inputs: [age, hours]"}, path="inputs", says=("hours",)),
     Mistake("a negative weight of a task", {"kind: binary}": "kind: binary, weight_column: hours}"}, cells=put("hours", 4, -1.0), path="tasks.income", says=("row 5", "negative")),
+    Mistake("a parent that is not there", {"grade: {kind: multiclass}": "grade: {kind: conditional, given: incme, positive: a}"}, path="tasks.grade.given", says=("did you mean 'income'?",)),
+    Mistake("a parent that is a number", {"grade: {kind: multiclass}": "grade: {kind: conditional, given: wage, positive: a}"}, path="tasks.grade.given", says=("of kind 'regression'",)),
+    Mistake("no parent", {"grade: {kind: multiclass}": "grade: {kind: conditional, positive: a}"}, path="tasks.grade", says=("given",)),
+    Mistake("a task given itself", {"grade: {kind: multiclass}": "grade: {kind: conditional, given: grade, positive: a}"}, path="tasks.grade.given", says=("circle",)),
+    Mistake("tasks given each other", {"grade: {kind: multiclass}": "grade: {kind: conditional, given: income, positive: a}", "column: income, kind: binary": "column: income, kind: conditional, given: grade"}, path="tasks.", says=("circle",)),
+    Mistake("calibration of a conditional task", {"grade: {kind: multiclass}": "grade: {kind: conditional, given: income, positive: a, calibrate: platt}"}, path="tasks.grade.calibrate", says=("calibrate",)),
 )
 # fmt: on
 

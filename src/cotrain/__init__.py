@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cotrain.sharing.hard import Hard
     from cotrain.sharing.mmoe import MMoE
     from cotrain.tasks.binary import Binary
+    from cotrain.tasks.conditional import Conditional
     from cotrain.tasks.count import Count
     from cotrain.tasks.multiclass import Multiclass
     from cotrain.tasks.multilabel import Multilabel
@@ -53,6 +54,7 @@ __all__ = [
     "Batch",
     "Field",
     "Binary",
+    "Conditional",
     "Multiclass",
     "Multilabel",
     "Ordinal",
@@ -88,6 +90,7 @@ _HOME = {
     "Batch": "cotrain.core.fields",
     "Field": "cotrain.core.fields",
     "Binary": "cotrain.tasks.binary",
+    "Conditional": "cotrain.tasks.conditional",
     "Multiclass": "cotrain.tasks.multiclass",
     "Multilabel": "cotrain.tasks.multilabel",
     "Ordinal": "cotrain.tasks.ordinal",

@@ -152,6 +152,11 @@ def target_columns(targets: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for names in targets.values() for name in names))
 
 
+def columns_read(codec: Codec) -> list[str]:
+    """A codec's own columns, and those of other tasks that it reads beside them (its attribute `reads`)."""
+    return list(dict.fromkeys((*codec.columns, *getattr(codec, "reads", ()))))
+
+
 def used_kinds(kinds: Mapping[str, str] | None, columns: Sequence[str], ready: Ready) -> dict[str, str]:
     """The kinds said for columns that are used. Raises ConfigError for a column the table does not have."""
     used = {*ready.inputs, *target_columns(ready.targets)}

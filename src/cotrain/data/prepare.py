@@ -23,7 +23,7 @@ from cotrain.core.randomness import derive
 from cotrain.core.spec import Codec, FieldSpec
 from cotrain.core.state import plain
 from cotrain.data.account import changed, described_columns, label_counts
-from cotrain.data.choose import check_columns, chosen, target_columns, used_kinds
+from cotrain.data.choose import check_columns, chosen, columns_read, target_columns, used_kinds
 from cotrain.data.clean import Step, marks, repeated
 from cotrain.data.columns import Training
 from cotrain.data.drawn import RowData
@@ -117,7 +117,7 @@ def prepare(
     answers: dict[str, Field] = {}
     told: list[str] = []
     for task, codec in codecs.items():
-        part = ready.frame[list(codec.columns)]
+        part = ready.frame[columns_read(codec)]
         answers[task] = replace(codec.encode(part), weight=ready.task_weights.get(task))
         more = getattr(codec, "notes", None)
         told += more(part) if callable(more) else []
@@ -186,11 +186,11 @@ def fitted(targets: Mapping[str, Codec], train: pl.DataFrame, whole: pl.DataFram
     problems: list[str] = []
     for task, codec in targets.items():
         try:
-            codecs[task] = codec.fit(train[list(codec.columns)])
+            codecs[task] = codec.fit(train[columns_read(codec)])
         except DataError as error:
             said = str(error)
             try:
-                codec.fit(whole[list(codec.columns)])
+                codec.fit(whole[columns_read(codec)])
             except DataError as again:
                 said = str(again)
             problems.append(said if task in said else f"task '{task}': {said}")

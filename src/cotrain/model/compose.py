@@ -21,6 +21,7 @@ from cotrain.core.signals import Shape
 from cotrain.core.spec import EncoderSettings, FieldSpec, Head, HeadSettings, InputSpec, SharingSettings, Task
 from cotrain.core.stacked import loops_in
 from cotrain.heads.linear import LinearHead, PooledHead
+from cotrain.model.given import beside_parents, check_given, parent_of, with_parents
 from cotrain.model.members import averaged, loss_of_members, repeated
 from cotrain.model.mixup import Mixing
 from cotrain.model.partition import Part
@@ -75,6 +76,7 @@ class Model(nn.Module):
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"a model needs at least one task and every name once, got {names}")
         self.tasks: dict[str, Task] = {task.name: task for task in tasks}
+        check_given(self.tasks)
         self._recipe = {
             "encoder": encoder,
             "sharing": sharing,
@@ -201,12 +203,14 @@ class Model(nn.Module):
     def _run(self, batch: Batch, *, generate: bool, mixing: Mixing | None = None) -> dict[str, Tensor]:
         self._ready()
         outputs: dict[str, Tensor] = {}
+        wanted = [name for name in self.tasks if self._concerns(name, batch, generate=generate)]
+        needed = with_parents(self.tasks, wanted)
         for part in cast(Sequence[Part], self.parts):
-            wanted = [name for name in part.tasks if self._concerns(name, batch, generate=generate)]
-            if not wanted:
+            here = [name for name in part.tasks if name in needed]
+            if not here:
                 continue
             signals = part(batch.source, batch.inputs, mixing)
-            for name in wanted:
+            for name in here:
                 head, members = cast(Head, self.heads[slot(name)]), part.shapes[name][-1].members
                 if generate:
                     outputs[name] = averaged(self.tasks[name], head.generate(signals[name]), members)
@@ -214,7 +218,7 @@ class Model(nn.Module):
                     target = batch.targets.get(name) if self.training else None
                     target = None if target is None else repeated(target, members)
                     outputs[name] = cast(nn.Module, head)(signals[name], target)
-        return {name: outputs[name] for name in self.tasks if name in outputs}
+        return beside_parents(self.tasks, outputs, wanted)
 
     def _concerns(self, name: str, batch: Batch, *, generate: bool) -> bool:
         if name in batch.targets or (self.training and not generate):
@@ -347,8 +351,9 @@ class Model(nn.Module):
         return max((shapes[-1].members for part in parts for shapes in part.shapes.values()), default=1)
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Encoders and sharings; the engine narrows this further to what two or more losses reach."""
-        return list(self.parts.parameters())
+        """Encoders and sharings, and heads that other tasks are shown; the engine narrows this to what two or more losses reach."""
+        given = [self.heads[slot(one)] for one in dict.fromkeys(map(parent_of, self.tasks.values())) if one is not None]
+        return [*self.parts.parameters(), *(parameter for head in given for parameter in head.parameters())]
 
     def structure(self) -> dict[str, Any]:
         """What the network is, as JSON: tasks, parameters, the shapes of each task's signals, layers that stay loops, loss scales."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cotrain.core.errors import unknown
+from cotrain.model.given import PARENTS
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.compare_settings import Variant
 from cotrain.recipe.inputs import ONLY, InputSettings
@@ -35,6 +36,30 @@ def check_targets_among_inputs(
                 keys = next((spot for spot in spots if spot in written), ("inputs",) if name == ONLY else spots[-1])
                 message = f"column '{column}' is the target of task '{predicted[column]}', so it cannot be an input"
                 reader.found(keys, f"{message}; take it out of one")
+
+
+def check_given_tasks(reader: Reader, tasks: Mapping[str, Target], written: Sequence[str]) -> None:
+    """Note every conditional task whose parent is not there, is no yes/no task, or depends on it in turn. written: all names of tasks."""
+    for name, target in tasks.items():
+        parent = target.settings.get("given")
+        if target.kind != "conditional" or not isinstance(parent, str):
+            continue
+        keys: Keys = ("tasks", name, "given")
+        if parent not in written:
+            reader.found(keys, unknown("task", parent, [one for one in written if one != name]))
+            continue
+        line = [name]
+        while parent in tasks and parent not in line:
+            kind = tasks[parent].kind
+            if kind not in PARENTS:
+                reader.found(
+                    keys, f"expected a task of kind {' or '.join(PARENTS)}, got '{parent}', which is of kind '{kind}'"
+                )
+                break
+            line.append(parent)
+            parent = tasks[parent].settings.get("given", "")
+        if parent == name:
+            reader.found(keys, f"tasks cannot be given each other in a circle: {' given '.join([*line, name])}")
 
 
 def check_named_tasks(

@@ -25,6 +25,7 @@ from cotrain.recipe.nested import nested_gallery
 from cotrain.recipe.reader import Choice
 from cotrain.recipe.targets import Target
 from cotrain.sharing.gallery import SHARINGS
+from cotrain.tasks.conditional import Conditional
 from cotrain.tasks.gallery import TASKS
 from cotrain.tasks.settled import Settled
 
@@ -34,6 +35,8 @@ def build_tasks(
 ) -> list[Task]:
     """The config's tasks, with fitted codecs where there are some, and with what they learnt on validation rows (its JSON, by task)."""
     tasks = [build_task(target, None if codecs is None else codecs[name]) for name, target in config.tasks.items()]
+    by_name = {task.name: task for task in tasks}
+    tasks = [task.linked(by_name) if isinstance(task, Conditional) else task for task in tasks]
     return [with_learnt(task, (learnt or {}).get(task.name)) for task in tasks]
 
 
@@ -120,7 +123,7 @@ def build_engine(model: Model, balance: Balance, seed: int) -> Engine:
     balancer = cast(Balancer, build_choice(BALANCERS, balance))
     settings = balance.engine
     return Engine(
-        model.parts,
+        model.shared_parameters(),
         balancer,
         mode=settings.mode,
         length=settings.length,

@@ -23,7 +23,7 @@ from cotrain.data.infer import KINDS
 from cotrain.data.settings import DataSettings
 from cotrain.encoders.gallery import ENCODERS
 from cotrain.heads.gallery import HEADS
-from cotrain.recipe.agreement import check_named_tasks, check_targets_among_inputs
+from cotrain.recipe.agreement import check_given_tasks, check_named_tasks, check_targets_among_inputs
 from cotrain.recipe.balance_settings import Balance, EngineSettings, read_balance
 from cotrain.recipe.compare_settings import CompareSettings, Variant, read_compare
 from cotrain.recipe.inputs import ONLY, InputSettings, read_inputs, read_kind
@@ -255,6 +255,7 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
         written = (
             given["tasks"] if isinstance(given["tasks"], Mapping) else tasks
         )  # a task with a problem is still there
+        check_given_tasks(reader, tasks, [str(name) for name in written])
         check_named_tasks(reader, [str(name) for name in written], parts.get("balance"), parts.get("train"), variants)
     if len(reader.problems) > before or "tasks" not in parts:
         return None

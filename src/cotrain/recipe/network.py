@@ -10,9 +10,11 @@ from cotrain.core.fields import Batch
 from cotrain.core.randomness import seed_layers, untouched
 from cotrain.core.spec import InputSpec, Task
 from cotrain.data.drawn import RowData
+from cotrain.data.sample import EncodedData
 from cotrain.model.compose import Model
 from cotrain.recipe.build import build_engine, build_model
 from cotrain.recipe.config import Config
+from cotrain.tasks.conditional import Conditional
 from cotrain.training.baseline import Baseline, constants
 from cotrain.training.cost import cost
 from cotrain.training.evaluate import Gathered, gather
@@ -49,7 +51,7 @@ def train_network(
 
     The order of rows, the initial values and dropout depend on `seed` alone.
     """
-    data = data.for_tasks([task.name for task in tasks])
+    data, tasks = standing(data, tasks)
     with untouched():
         seed_layers(seed)
         example = data.first("train", 2)
@@ -70,6 +72,23 @@ def train_network(
     )
     example = data.first("train", SCORING_BATCH)
     return Trained(model, history, cost(model, example) | _cost_of(history))
+
+
+def standing(data: RowData, tasks: Sequence[Task]) -> tuple[RowData, list[Task]]:
+    """The rows and the tasks of a network: a conditional task whose parent is not among them stands by itself.
+
+    It learns from the rows where its parent holds; in memory the other rows leave the splits, so that batches are full of what it learns from
+    (of a stream they stay, and count for nothing).
+    """
+    names = {task.name for task in tasks}
+    own = [task.by_itself() if isinstance(task, Conditional) and task.given not in names else task for task in tasks]
+    if isinstance(data, EncodedData):
+        for task in own:
+            if isinstance(task, Conditional) and task.alone:
+                target = data.targets[task.name]
+                narrowed = {**data.targets, task.name: replace(target, present=task.learns_from(target))}
+                data = EncodedData(data.inputs, narrowed, splits=data.splits, weight=data.weight, source=data.source)
+    return data.for_tasks([task.name for task in own]), list(own)
 
 
 def _cost_of(history: History) -> dict[str, float | None]:

@@ -8,6 +8,7 @@
 """
 
 from cotrain.tasks.binary import Binary
+from cotrain.tasks.conditional import Conditional
 from cotrain.tasks.count import Count
 from cotrain.tasks.multiclass import Multiclass
 from cotrain.tasks.multilabel import Multilabel
@@ -19,6 +20,7 @@ from cotrain.tasks.survival import Survival
 
 __all__ = [
     "Binary",
+    "Conditional",
     "Multiclass",
     "Multilabel",
     "Ordinal",

@@ -18,6 +18,7 @@ LOWER_IS_BETTER = frozenset(
         "mae",
         "rmsle",
         "log_loss",
+        "joint_log_loss",
         "calibration_error",
         "deviance",
         "pinball",

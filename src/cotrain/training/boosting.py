@@ -7,7 +7,7 @@ stopped early on the validation split, and its default of 100 where there is non
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,14 +53,23 @@ def boosted_output(
 
     Returns [N, outputs]: logits for classes, standardised numbers for regression. Raises UnsupportedError for other kinds of tasks.
     """
+    if task.kind == "conditional":
+        train, valid = conditioned(train, task.name), None if valid is None else conditioned(valid, task.name)
     tables = {"train": Table.of(train, specs), "test": Table.of(test, specs)}
     if valid is not None:
         tables["valid"] = Table.of(valid, specs)
-    if task.kind in ("binary", "multiclass"):
+    if task.kind in ("binary", "conditional", "multiclass"):
         return _classes(task, train, valid, tables, seed, iterations)
     if task.kind == "regression":
         return _numbers(task, train, valid, tables, seed, iterations)
     raise UnsupportedError(f"boosted trees have no form for tasks of kind '{task.kind}' (task '{task.name}')")
+
+
+def conditioned(batch: Batch, name: str) -> Batch:
+    """The rows with a conditional task's own labels, present where its parents hold."""
+    target = batch.targets[name]
+    own = replace(target, values=target.values[:, 0], present=target.present & (target.values[:, 1] > 0.5))
+    return replace(batch, targets={**batch.targets, name: own})
 
 
 def _classes(
@@ -71,7 +80,7 @@ def _classes(
     labels = train.targets[task.name].values.long().cpu().numpy()
     model = _fitted(HistGradientBoostingClassifier, task.name, labels, None, train, valid, tables, seed, iterations)
     chance = np.log(np.clip(model.predict_proba(tables["test"].values), 1e-7, 1.0))
-    if task.kind == "binary":
+    if task.kind != "multiclass":
         both = {int(label): chance[:, index] for index, label in enumerate(model.classes_)}
         floor = np.full(len(chance), np.log(1e-7))
         return torch.from_numpy(both.get(1, floor) - both.get(0, floor)).unsqueeze(1)
