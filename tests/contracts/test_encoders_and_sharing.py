@@ -133,7 +133,7 @@ def test_mmoe_over_looped_stages_is_the_gated_sum_of_each_expert_run_alone(toys:
         values = nn.functional.layer_norm(signal.values, (8,)) * norm.weight[expert] + norm.bias[expert]
         alone.append(act(values @ linear.weight[expert].T + linear.bias[expert]))
     for task in ("yes", "size"):
-        gate = torch.softmax(embedded.pooled() @ sharing.gates[f"of_{task}"].T, -1)
+        gate = torch.softmax(embedded.pooled() @ sharing.gate(task).weight.T, -1)
         expected = sum(gate[:, expert, None, None] * alone[expert] for expert in range(3))
         signal: Signal = sharing(embedded)[task][-1]
         torch.testing.assert_close(signal.values, expected)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cotrain.core.signals import Signal
-from cotrain.core.stacked import Looped, LoopedStage, Stage, loops_in, redrawn, stack, stack_layer
+from cotrain.core.stacked import Looped, LoopedStage, Residual, Stage, loops_in, redrawn, stack, stack_layer
 
 COPIES = 3
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -25,6 +25,14 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "batch norm": (lambda: nn.BatchNorm1d(6, eps=1e-3, momentum=0.3), (4, 6)),
     "batch norm of maps": (lambda: nn.BatchNorm2d(6), (3, 6, 4, 4)),
     "batch norm, not affine": (lambda: nn.BatchNorm1d(6, affine=False), (4, 6)),
+    "conv of one dimension": (lambda: nn.Conv1d(6, 4, 3, padding=1, groups=2), (2, 6, 9)),
+    "group norm": (lambda: nn.GroupNorm(2, 6, eps=1e-3), (3, 6, 4, 4)),
+    "pooling": (lambda: nn.Sequential(nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Flatten()), (2, 6, 8, 8)),
+    "residual": (lambda: Residual(nn.LayerNorm(6), nn.Linear(6, 6), nn.GELU()), (4, 7, 6)),
+    "residual with a short cut": (
+        lambda: Residual(nn.Conv2d(6, 4, 3, 2, 1), nn.BatchNorm2d(4), shortcut=nn.Conv2d(6, 4, 1, 2)),
+        (2, 6, 8, 8),
+    ),
     "sequential": (
         lambda: nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 2))),
         (4, 6),
@@ -91,6 +99,19 @@ def test_every_copy_draws_its_own_values_as_the_layer_itself_would(kind: str) ->
         assert float(parts.abs().max()) <= float(own.abs().max()) * 1.05
 
 
+@pytest.mark.parametrize("kind", LAYERS)
+def test_copies_that_begin_alike_answer_as_the_layer_does(kind: str) -> None:
+    make, shape = LAYERS[kind]
+    layer = make()
+    shake(layer)
+    layer(torch.randn(shape))  # running figures of norms are taken over too
+    stacked = stack_layer(layer, COPIES, alike=True).eval()
+    x = torch.randn(shape)
+    expected = layer.eval()(x)
+    for copy in stacked(torch.stack([x] * COPIES)):
+        torch.testing.assert_close(copy, expected)
+
+
 UNKNOWN: dict[str, Callable[[], nn.Module]] = {
     "a subclass": lambda: type("Mine", (nn.Linear,), {})(6, 6),
     "padding that reflects": lambda: nn.Conv2d(6, 6, 3, padding=1, padding_mode="reflect"),
@@ -110,6 +131,8 @@ def test_an_unknown_layer_is_a_loop_over_copies_and_is_named(kind: str) -> None:
         x = torch.randn(COPIES, 2, 6, 6, 6)
     expected = torch.stack([one(part) for one, part in zip(looped.copies, x, strict=True)])
     torch.testing.assert_close(looped(x), expected)
+    alike = stack_layer(layer, COPIES, alike=True)
+    torch.testing.assert_close(alike(x), torch.stack([layer(part) for part in x]))
 
 
 def test_a_stage_of_known_layers_is_stacked_and_another_is_looped() -> None:

@@ -191,7 +191,7 @@ def test_mixtures_of_experts_mix_each_member_by_the_rows_own_gate(arch: Any, spl
         stacked = stage(stacked)
     assert stacked.members == 3
     assert stacked.values.shape == (4, 36, 5)
-    gate = torch.softmax(signal.values @ sharing.gates["of_yes"].T, 1)
+    gate = torch.softmax(signal.values @ sharing.gate("yes").weight.T, 1)
     gate = gate if len(gate) == 36 else torch.cat([gate] * 3)
     expected = (gate.T.unsqueeze(-1) * stacked.values).sum(0)
     torch.testing.assert_close(sharing(embedded)["yes"][-1].values, expected)

@@ -15,7 +15,6 @@ from cotrain.core.signals import Signal
 from cotrain.core.spec import FieldSpec
 from cotrain.encoders.mlp import MLP
 from cotrain.sharing.apart import Apart
-from cotrain.sharing.gallery import SHARINGS
 from cotrain.sharing.hard import Hard
 from cotrain.sharing.mmoe import MMoE, MMoESharing
 
@@ -48,7 +47,7 @@ def literal(sharing: MMoESharing, x: Tensor) -> dict[str, Tensor]:
         experts.append(layers)
     answers = {}
     for task in TASKS:
-        gate_weight = sharing.gates["of_" + task.replace(".", "%2E")]
+        gate_weight = sharing.gate(task).weight
         rows = []
         for row in x:
             outputs = []
@@ -83,7 +82,9 @@ def test_each_gate_is_reached_by_its_own_task_only_and_experts_by_all() -> None:
         sharing.zero_grad(set_to_none=True)
         sharing(Signal(x))[task][-1].values.square().sum().backward()
         reached = {name for name, one in sharing.named_parameters() if one.grad is not None and one.grad.any()}
-        assert {name for name in reached if name.startswith("gates")} == {"gates.of_" + task.replace(".", "%2E")}
+        assert {name for name in reached if name.startswith("gates")} == {
+            "gates.of_" + task.replace(".", "%2E") + ".weight"
+        }
         assert {name for name in reached if not name.startswith("gates")} == {
             name for name, _ in sharing.named_parameters() if not name.startswith("gates")
         }
@@ -115,15 +116,15 @@ def test_gates_begin_near_uniform_and_experts_differ() -> None:
 def test_usage_is_the_entropy_of_the_mean_gate() -> None:
     sharing, x = parts(0)
     with torch.no_grad():
-        sharing.gates["of_zeta"].zero_()
-        sharing.gates["of_alpha"].zero_()
-        sharing.gates["of_alpha"][0] = 1e4
+        sharing.gate("zeta").weight.zero_()
+        sharing.gate("alpha").weight.zero_()
+        sharing.gate("alpha").weight[0] = 1e4
     sharing(Signal(x.abs() + 0.1))
     usage = sharing.usage()
     assert list(usage) == [f"expert_entropy/{task}" for task in TASKS]
     assert usage["expert_entropy/zeta"] == pytest.approx(1.0, abs=1e-6)
     assert usage["expert_entropy/alpha"] == pytest.approx(0.0, abs=1e-6)
-    gate = torch.softmax((x.abs() + 0.1) @ sharing.gates["of_m%2En"].detach().T, -1).mean(0)
+    gate = torch.softmax((x.abs() + 0.1) @ sharing.gate("m.n").weight.detach().T, -1).mean(0)
     assert usage["expert_entropy/m.n"] == pytest.approx(float(-(gate * gate.log()).sum() / math.log(4)), abs=1e-5)
     assert sharing.penalty() is None
 
@@ -147,9 +148,8 @@ def test_leaving_experts_out_never_gives_nan_and_acts_while_training_only(expert
 def test_left_out_experts_have_no_part_in_the_row() -> None:
     sharing, x = parts(0, 4, gate_dropout=0.5)
     sharing(Signal(x))
-    gate = sharing._gate
-    assert gate is not None
-    torch.testing.assert_close(gate.sum(-1), torch.ones(11, 3))
+    gate = torch.stack([sharing.gate(task).last for task in TASKS])
+    torch.testing.assert_close(gate.sum(-1), torch.ones(3, 11))
     assert 0.2 < float((gate == 0).float().mean()) < 0.8
 
 
@@ -173,11 +173,6 @@ def test_an_encoder_without_stages_has_nothing_to_copy() -> None:
     encoder = MLP(widths=[]).build(SPEC)
     with pytest.raises(ConfigError, match="mmoe copies stages of the encoder, but this one has none"):
         MMoE().build(encoder.stages, encoder.shapes, TASKS)
-
-
-def test_the_gallery_holds_all_three_with_what_methods_shows() -> None:
-    assert dict(SHARINGS) == {"none": Apart, "hard": Hard, "mmoe": MMoE}
-    assert all(cls.family and cls.cost and cls.source for cls in (Apart, Hard, MMoE))
 
 
 @pytest.mark.parametrize("settings", [Hard(), Apart()], ids=str)

@@ -19,6 +19,8 @@ def check_against_loop(gathered: Exact | Disjoint, losses: Sequence[Tensor], gra
     """Raise TrainingError if Gramian or summed gradients differ from the loop's; the graph must have been kept."""
     unit = torch.ones(len(losses), dtype=torch.float64, device=gramian.device)
     parameters, gradients = gathered.gradients(unit, unit)
+    if not parameters:
+        return  # no two losses meet in a parameter
     shared = [tensor for tensor, balanced in zip(parameters, gathered.balanced(parameters), strict=True) if balanced]
     rows = [torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) for loss in losses]
     with torch.no_grad():

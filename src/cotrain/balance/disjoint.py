@@ -91,14 +91,16 @@ def disjoint_or_reason(
 ) -> Disjoint | str:
     """The gradients with disjoint tasks travelling together, or why they cannot.
 
-    rows: index tensors or masks over the batch's B rows, by task. B is a mask's length, or the features' first dimension.
+    rows: index tensors or masks over the batch's B rows, by task. B is a mask's length, or the smallest first dimension of a feature that
+    holds all indices (stacked experts come first in theirs, and then nothing travels together).
     """
     boxes = list(graph.owned.arrivals.values())
     if graph.owned.leaf_rows or not boxes:
         return "a task's own part uses a shared parameter"
     sizes = [given.shape[0] for given in rows.values() if given.dtype == torch.bool]
     sizes += [sent.shape[0] if sent.dim() else 1 for box in boxes for sent in box.values()]
-    batch = sizes[0]
+    most = max((int(given.max()) for given in rows.values() if given.dtype != torch.bool and given.numel()), default=-1)
+    batch = sizes[0] if most < 0 else min((size for size in sizes if size > most), default=sizes[0])
     layout = layout_of(masks_of(names, rows, batch, graph.device))
     if layout is None:
         return "no two tasks have disjoint rows"

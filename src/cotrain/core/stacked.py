@@ -2,7 +2,8 @@
 
 Shapes: E copies, B rows, i inputs, o outputs. A stacked layer maps [E, B, ..., i] to [E, B, ..., o] (maps: [E, B, C, H, W]).
 `stack` copies a whole stage; layers it does not know stay a loop over a `ModuleList` (`Looped`), and `loops_in` names them.
-Every copy draws its own initial values. A layer or a stage of another kind may bring its own stacked form: `stacked(copies)`.
+Every copy draws its own initial values, unless all are to begin alike. A layer or a stage of another kind may bring its own stacked
+form: `stacked(copies)`.
 """
 
 from __future__ import annotations
@@ -37,18 +38,20 @@ class Stackable(Protocol):
 
 
 class Residual(nn.Module):
-    """x + layers(x) for layers in a row that keep the shape."""
+    """x + layers(x) for layers in a row that keep the shape; shortcut(x) + layers(x) where one is given."""
 
-    def __init__(self, *layers: nn.Module) -> None:
+    def __init__(self, *layers: nn.Module, shortcut: nn.Module | None = None) -> None:
         super().__init__()
         self.layers = nn.Sequential(*layers)
+        self.shortcut = nn.Identity() if shortcut is None else shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.layers(x)
+        out: Tensor = self.shortcut(x) + self.layers(x)
         return out
 
     def stacked(self, copies: int) -> Residual:
-        return Residual(*(stack_layer(layer, copies) for layer in self.layers))
+        layers = (stack_layer(layer, copies) for layer in self.layers)
+        return Residual(*layers, shortcut=stack_layer(self.shortcut, copies))
 
 
 class StackedLinear(nn.Module):
@@ -71,15 +74,17 @@ class StackedLinear(nn.Module):
         return out.reshape(*x.shape[:-1], outputs)
 
 
-class StackedConv2d(nn.Module):
-    """E convolutions as one grouped convolution: [E, B, C, H, W] -> [E, B, O, H', W']. weight [E * O, C / groups, kh, kw].
+class StackedConv(nn.Module):
+    """E convolutions as one grouped convolution: [E, B, C, H, W] -> [E, B, O, H', W'] (1-d: [E, B, C, S]).
 
-    Initial values: each copy as `nn.Conv2d` (uniform in +-1/sqrt(fan-in)). Only zero padding can be grouped.
+    weight [E * O, C / groups, kernel ...]. Initial values: each copy as the layer itself (uniform in +-1/sqrt(fan-in)). Only zero padding
+    can be grouped.
     """
 
-    def __init__(self, copies: int, like: nn.Conv2d) -> None:
+    def __init__(self, copies: int, like: nn.Conv1d | nn.Conv2d) -> None:
         super().__init__()
         self.copies, self.groups = copies, like.groups
+        self.convolve = F.conv1d if isinstance(like, nn.Conv1d) else F.conv2d
         self.stride, self.padding, self.dilation = like.stride, like.padding, like.dilation
         fan = like.weight[0].numel()
         bound = fan**-0.5
@@ -92,7 +97,9 @@ class StackedConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         copies, rows, channels = x.shape[:3]
         side = x.transpose(0, 1).reshape(rows, copies * channels, *x.shape[3:])
-        out = F.conv2d(side, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups * copies)
+        out = self.convolve(
+            side, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups * copies
+        )
         return out.reshape(rows, copies, -1, *out.shape[2:]).transpose(0, 1)
 
 
@@ -130,6 +137,31 @@ class StackedBatchNorm(nn.Module):
         side = x.transpose(0, 1).reshape(rows, copies * x.shape[2], *x.shape[3:])
         out: Tensor = self.norm(side)
         return out.reshape(rows, copies, *x.shape[2:]).transpose(0, 1)
+
+
+class StackedGroupNorm(nn.Module):
+    """Group norm of every copy at once: the copies' groups side by side in one ordinary group norm. weight, bias [E * C]."""
+
+    def __init__(self, copies: int, like: nn.GroupNorm) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(copies * like.num_groups, copies * like.num_channels, like.eps, like.affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        copies, rows, channels = x.shape[:3]
+        out: Tensor = self.norm(x.transpose(0, 1).reshape(rows, copies * channels, *x.shape[3:]))
+        return out.reshape(rows, copies, channels, *x.shape[3:]).transpose(0, 1)
+
+
+class Folded(nn.Module):
+    """A layer without parameters that treats every row alone, on the copies' rows one after the other."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(x.flatten(0, 1))
+        return out.reshape(*x.shape[:2], *out.shape[1:])
 
 
 class Looped(nn.Module):
@@ -171,46 +203,107 @@ ELEMENTWISE = (
 """Layers without parameters that act number by number: one serves all copies (dropout draws for every copy on its own)."""
 
 
-def stack_layer(layer: nn.Module, copies: int) -> nn.Module:
-    """`copies` freshly drawn copies of one layer as one layer; a loop where no stacked form is known."""
+ROW_BY_ROW = (
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.Flatten,
+    nn.Dropout1d,
+    nn.Dropout2d,
+)
+"""Layers without parameters that treat every row alone: copies become rows, `Folded`."""
+
+
+def stack_layer(layer: nn.Module, copies: int, *, alike: bool = False) -> nn.Module:
+    """`copies` copies of one layer as one layer; a loop where no stacked form is known.
+
+    Every copy is drawn afresh; with `alike` all begin with the layer's own values.
+    """
+    if type(layer) is nn.Sequential:
+        return nn.Sequential(*(stack_layer(inner, copies, alike=alike) for inner in layer))
+    stacked = _stacked(layer, copies)
+    if stacked is None or (alike and not _begun_alike_(stacked, layer, copies)):
+        return Looped([replica(layer, alike=alike) for _ in range(copies)])
+    return stacked
+
+
+def _stacked(layer: nn.Module, copies: int) -> nn.Module | None:
+    """A known layer's stacked form, None for another one; subclasses are others."""
     if type(layer) in ELEMENTWISE:
-        return redrawn(layer)
+        return replica(layer)
+    if type(layer) in ROW_BY_ROW:
+        return Folded(replica(layer))
     if type(layer) is nn.Linear:
         return StackedLinear(copies, layer.in_features, layer.out_features, bias=layer.bias is not None)
-    if type(layer) is nn.Conv2d and layer.padding_mode == "zeros":
-        return StackedConv2d(copies, layer)
+    if isinstance(layer, nn.Conv1d | nn.Conv2d) and type(layer) in (nn.Conv1d, nn.Conv2d):
+        return StackedConv(copies, layer) if layer.padding_mode == "zeros" else None
     if type(layer) is nn.LayerNorm and len(layer.normalized_shape) == 1 and layer.elementwise_affine:
         return StackedLayerNorm(copies, layer.normalized_shape[0], eps=layer.eps, bias=layer.bias is not None)
-    if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d):
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d):
         return StackedBatchNorm(copies, layer)
-    if type(layer) is nn.Sequential:
-        return nn.Sequential(*(stack_layer(inner, copies) for inner in layer))
-    if isinstance(layer, Stackable):
-        return layer.stacked(copies)
-    return Looped([redrawn(layer) for _ in range(copies)])
+    if type(layer) is nn.GroupNorm:
+        return StackedGroupNorm(copies, layer)
+    return layer.stacked(copies) if isinstance(layer, Stackable) else None
 
 
-def stack(stage: nn.Module, copies: int) -> nn.Module:
-    """`copies` freshly drawn copies of a stage: Signal with values [E, B, ...] -> the same, in batched products where known."""
+def _begun_alike_(stacked: nn.Module, layer: nn.Module, copies: int) -> bool:
+    """Give every copy the layer's own values; False where the stacked form does not hold them copy by copy under the same names."""
+    held = {_plain(name): tensor for name, tensor in stacked.state_dict().items()}
+    own = {_plain(name): tensor for name, tensor in layer.state_dict().items()}
+    sizes = {name: tensor.numel() * (copies if tensor.dim() else 1) for name, tensor in own.items()}
+    if {name: tensor.numel() for name, tensor in held.items()} != sizes:
+        return False
+    with torch.no_grad():
+        for name, tensor in own.items():
+            many = tensor if tensor.dim() == 0 else tensor.expand(copies, *tensor.shape)
+            held[name].copy_(many.reshape(held[name].shape))
+    return True
+
+
+def _plain(name: str) -> str:
+    """A parameter's name without the level that a stacked norm adds to it."""
+    return name.replace("norm.", "")
+
+
+def stack(stage: nn.Module, copies: int, *, alike: bool = False) -> nn.Module:
+    """`copies` copies of a stage: Signal with values [E, B, ...] -> the same, in batched products where its layers are known.
+
+    Every copy is drawn afresh; with `alike` all begin with the stage's own values, so that a pretrained stage keeps what it knows.
+    """
     if type(stage) is Stage:
-        return Stage(*(stack_layer(layer, copies) for layer in stage.layers))
-    if isinstance(stage, Stackable):
-        return stage.stacked(copies)
-    return LoopedStage([redrawn(stage) for _ in range(copies)])
+        return Stage(*(stack_layer(layer, copies, alike=alike) for layer in stage.layers))
+    stacked = stage.stacked(copies) if isinstance(stage, Stackable) else None
+    if stacked is None or (alike and not _begun_alike_(stacked, stage, copies)):
+        return LoopedStage([replica(stage, alike=alike) for _ in range(copies)])
+    return stacked
+
+
+def replica(module: nn.Module, *, alike: bool = False) -> nn.Module:
+    """A copy of the module, redrawn unless `alike`. Copies never work in place: they may read one and the same input."""
+    return never_in_place_(copy.deepcopy(module) if alike else redrawn(module))
+
+
+def never_in_place_(module: nn.Module) -> nn.Module:
+    """The same module with `inplace` switched off in all its layers: what it reads, others may read."""
+    for layer in module.modules():
+        if getattr(layer, "inplace", False) is True:
+            setattr(layer, "inplace", False)  # noqa: B010 (a module's attribute of unknown type)
+    return module
 
 
 def redrawn(module: nn.Module) -> nn.Module:
     """A copy of the module with its own initial values, drawn by every layer's own `reset_parameters` (or `_reset_parameters`).
 
-    A parameter whose layer has neither starts alike in all copies. Copies never work in place: they may read one and the same input.
+    A parameter whose layer has neither starts alike in all copies.
     """
     fresh = copy.deepcopy(module)
     for layer in fresh.modules():
         reset = getattr(layer, "reset_parameters", None) or getattr(layer, "_reset_parameters", None)
         if callable(reset):
             reset()
-        if getattr(layer, "inplace", False) is True:
-            setattr(layer, "inplace", False)  # noqa: B010 (a module's attribute of unknown type)
     return fresh
 
 

@@ -29,8 +29,8 @@ ROOMS: dict[str, Gallery] = {
 def catalogue() -> dict[str, list[dict[str, Any]]]:
     """{room: [method]}, each method with plain values only.
 
-    >>> [method["name"] for method in catalogue()["sharing"] if method["settings"]]
-    ['mmoe']
+    >>> [method["name"] for method in catalogue()["sharing"] if method["family"] == "features"]
+    ['mtan', 'film', 'feature_selection']
     """
     return {room: [_entry(name, cls) for name, cls in gallery.items()] for room, gallery in ROOMS.items()}
 

@@ -52,7 +52,7 @@ def _culprit(config: Config, message: str) -> Keys:
     chosen = {"encoder": config.encoder.name, "sharing": config.sharing.name, "balance": config.balance.name}
     for key, name in chosen.items():
         if message.startswith(f"{name}."):
-            setting = message[len(name) + 1 :].split(" ")[0]
+            setting = message[len(name) + 1 :].split(" ")[0].rstrip(":,")
             return (key, setting) if (key, setting) in config.origin.values else (key,)
     return (next((key for key in ("sharing", "encoder", "balance") if key in message), "encoder"),)
 
