@@ -124,7 +124,7 @@ MISTAKES = [
     Mistake("a precision", {"epochs: 1": "precision: bf61"}, at="12:20", path="train.precision", says=("bf16",)),
     Mistake("a device", {"epochs: 1": "device: gpu"}, at="12:17", path="train.device", says=("'cuda'",)),
     # -------------------------------------------------------------------------------------------------------- values that do not fit
-    Mistake("a word for a number", {"lr: 0.002": "lr: fast"}, at="12:65", path="train.optimizer.lr", says=("expected a number, got the text 'fast'",)),
+    Mistake("a word for a number", {"lr: 0.002": "lr: fast"}, at="12:65", path="train.optimizer.lr", says=("expected a number, or 'auto', got the text 'fast'",)),
     Mistake("a number in quotes", {"epochs: 1": 'epochs: "10"'}, at="12:17", path="train.epochs", says=("write 10 without quotes",)),
     Mistake("a decimal comma", {"dropout: 0.1": 'dropout: "0,1"'}, at="9:47", path="encoder.dropout", says=("with a point",)),
     Mistake("a percentage", {"dropout: 0.1": "dropout: 10%"}, at="9:47", path="encoder.dropout", says=("write 0.1",)),

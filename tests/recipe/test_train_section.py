@@ -21,6 +21,8 @@ train:
 CASES = [
     ("mixup: yes", "5", "train.mixup", "expected a number"),
     ("mixup: -0.2", "5", "train.mixup", "above 0"),
+    ("batch_size: automatic", "5", "train.batch_size", "did you mean 'auto'?"),
+    ("optimizer: {lr: fast}", "5", "train.optimizer.lr", "expected a number, or 'auto', got the text 'fast'"),
     ("time_limit: 2 weeks", "5", "train.time_limit", "90s, 2m or 1h30m"),
     ("averaging: emma", "5", "train.averaging", "did you mean 'ema'?"),
     ("averaging: {name: swa, decay: 0.9}", "5", "train.averaging.decay", "read by ema only"),

@@ -37,6 +37,20 @@ SETTINGS = {
 }
 
 
+MORE = {
+    True: {"averaging": {"name": "ema", "every": 2}, "mixup": 0.3},
+    False: {
+        "optimizer": {
+            "name": "schedule_free_adamw",
+            "warmup_steps": 5,
+            "groups": [{"parameters": "heads.*", "lr_factor": 2.0}],
+        },
+        "schedule": "constant",
+    },
+}
+"""What is switched on besides, with a loader and without."""
+
+
 class Slow(Silent):
     """A little time a step, so that a random moment can fall anywhere."""
 
@@ -65,7 +79,9 @@ def data(loader: bool) -> Batches:
 def train(folder: Path | None, *, loader: bool, resume: bool) -> None:
     torch.set_num_threads(1)
     model = Model(encoder=MLP(widths=[16], dropout=0.3), tasks=[Binary("yes"), Regression("number")])
-    trainer = Trainer(model, balancer=Uncertainty(), train=SETTINGS, folder=folder, seed=5, watcher=Slow())
+    trainer = Trainer(
+        model, balancer=Uncertainty(), train={**SETTINGS, **MORE[loader]}, folder=folder, seed=5, watcher=Slow()
+    )
     history = trainer.fit(data(loader), rows(100, 2), resume=resume)
     records = [{key: value for key, value in one.items() if key != "seconds"} for one in history.records]
     scores = flatten({"records": records, "best": history.best_epoch})[1]

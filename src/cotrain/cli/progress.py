@@ -58,6 +58,13 @@ class Pace:
         return limit if left is None else min(left, limit)
 
 
+def say_found(plan: Plan) -> None:
+    """A line about what was found where the config says "auto"; none where it says so nowhere."""
+    words = {"lr": "learning rate", "batch_size": "batch size"}
+    if plan.found:
+        say("found: " + ", ".join(f"{words.get(key, key)} {value:.3g}" for key, value in plan.found.items()))
+
+
 class QuietProgress:
     """A line at the start, one every few seconds, one at the end."""
 
@@ -75,6 +82,7 @@ class QuietProgress:
         say(
             f"training {len(plan.tasks)} task{'s' if len(plan.tasks) > 1 else ''} on {plan.device}, at most {plan.epochs} epochs{onwards}"
         )
+        say_found(plan)
 
     def stepped(self, epoch: int, step: int, losses: Callable[[], Mapping[str, float]]) -> None:
         """A line, if none was said for a while."""
@@ -126,6 +134,7 @@ class LiveProgress:
     def started(self, plan: Plan) -> None:
         """Open the view."""
         self.plan, self.pace = plan, Pace(plan, self.clock())
+        say_found(plan)
         self.live.start()
 
     def stepped(self, epoch: int, step: int, losses: Callable[[], Mapping[str, float]]) -> None:

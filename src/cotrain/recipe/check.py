@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +62,9 @@ def _plan(config: Config, rows: Rows) -> dict[str, Any]:
     example = rows.data.first("train", 64)
     model = build_model(config, list(rows.tasks)).build({rows.data.source: rows.specs}, example.inputs)
     build_engine(model, config.balance, config.seed)
-    NamedOptimizer(model, config.train.optimizer)  # says which patterns of its groups match nothing
+    NamedOptimizer(
+        model, dataclasses.replace(config.train.optimizer, lr=1.0)
+    )  # says which patterns of its groups match nothing
     structure, costs = model.structure(), cost(model, example)
     report = rows.report
     train = report["splits"].get("train", 0)
@@ -104,8 +107,10 @@ def _plan(config: Config, rows: Rows) -> dict[str, Any]:
         },
         "training": {
             "epochs at most": settings.epochs,
-            "steps an epoch": -(-train // (settings.batch_size * settings.accumulate)),
+            "steps an epoch": -(-train // (settings.batch_size * settings.accumulate))
+            if isinstance(settings.batch_size, int)
+            else "at least 40 (batch_size: auto)",
             "batch": settings.batch_size,
-            "optimiser": f"{settings.optimizer.name}, lr {settings.optimizer.lr:g}",
+            "optimiser": f"{settings.optimizer.name}, lr {settings.optimizer.lr}",
         },
     }

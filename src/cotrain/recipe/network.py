@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,11 +65,10 @@ def train_network(
         watcher=watcher,
         scored=sum(data.counts.get(split, 0) for split in ("valid", "test")),
     )
-    train = steps_of(data, "train", config.train.batch_size, seed)
+    size = config.train.batch_size if isinstance(config.train.batch_size, int) else SCORING_BATCH  # until it is found
+    train = TrainRows(data, size, seed)
     valid = scoring(data.watched("valid"), "valid") if data.counts.get("valid") else None
-    history = trainer.fit(
-        train, valid, resume=resume, baseline=known_constants(model.tasks, data, config.train.batch_size)
-    )
+    history = trainer.fit(train, valid, resume=resume, baseline=known_constants(model.tasks, data, size))
     example = data.first("train", SCORING_BATCH)
     return Trained(model, history, cost(model, example) | _cost_of(history))
 
@@ -106,9 +105,22 @@ def known_constants(tasks: Mapping[str, Task], data: RowData, size: int) -> Base
     return replace(constants(tasks, [[data.sample("train")]]), steps=data.steps("train", size))
 
 
-def steps_of(data: RowData, split: str, size: int, seed: int) -> Batches:
-    """The shuffled batches of every epoch, as a function of the epoch."""
-    return lambda epoch: data.batches(split, size, seed=seed, epoch=epoch, shuffle=True)
+class TrainRows:
+    """The shuffled batches of every epoch, as a function of the epoch, in any size."""
+
+    def __init__(self, data: RowData, size: int, seed: int) -> None:
+        self.data, self.size, self.seed = data, size, seed
+        self.rows = data.counts["train"]
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        return self.data.batches("train", self.size, seed=self.seed, epoch=epoch, shuffle=True)
+
+    def __len__(self) -> int:
+        return self.data.steps("train", self.size)
+
+    def of_size(self, size: int) -> TrainRows:
+        """The same rows in batches of another size."""
+        return TrainRows(self.data, size, self.seed)
 
 
 def scoring(data: RowData, split: str) -> Batches | None:

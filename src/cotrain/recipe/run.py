@@ -245,6 +245,7 @@ def _documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
         "stopped": done.history.stopped,
         "skipped": done.history.skipped,
         "left_out": done.history.left_out,
+        "found": done.history.found,
         "notes": done.history.notes,
         "splits": reached,
         "constant": base.scores(plain_tasks, found["test"] or found["valid"]),

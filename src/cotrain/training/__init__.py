@@ -15,11 +15,13 @@ True
 
 from cotrain.training.baseline import Baseline as Baseline
 from cotrain.training.baseline import constants as constants
+from cotrain.training.batch_finder import find_batch_size as find_batch_size
 from cotrain.training.cost import cost as cost
 from cotrain.training.evaluate import evaluate as evaluate
 from cotrain.training.evaluate import gather as gather
 from cotrain.training.history import History as History
 from cotrain.training.interrupt import Interrupted as Interrupted
 from cotrain.training.loop import Trainer as Trainer
+from cotrain.training.lr_finder import find_lr as find_lr
 from cotrain.training.settings import TrainSettings as TrainSettings
 from cotrain.training.watch import Watcher as Watcher

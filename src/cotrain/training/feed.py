@@ -2,6 +2,7 @@
 
 Accepted are: a function epoch -> iterable; an iterable that can be gone through again (a list, a DataLoader); an iterator, for one
 epoch; one Batch or one pair (x, {task: y}) that holds all rows. Items are Batches, lists of Batches, or pairs.
+A function that also has `rows` and `of_size(size)`, the same rows in batches of another size, lets the size be found.
 """
 
 from __future__ import annotations
@@ -42,8 +43,11 @@ class Feed:
     ) -> None:
         self.tasks, self.seed, self.size, self.shuffle, self.workers = tuple(tasks), seed, size, shuffle, workers
         self.source: Any = source
+        self.rows: int | None = getattr(source, "rows", None) if hasattr(source, "of_size") else None
+        """How many rows there are, where batches of any size can be made of them; None where they come ready made."""
         if isinstance(source, Batch) or _is_pair(source):
-            self.source = self._whole(self._batch(source))
+            whole = self._batch(source)
+            self.source, self.rows = self._whole(whole), len(whole)
         elif not callable(source) and not isinstance(source, Iterable):
             raise DataError(
                 f"data must be an iterable of Batch or (x, {{task: y}}), or a function epoch -> iterable; got {type(source).__name__}"
@@ -61,6 +65,21 @@ class Feed:
                 f"{epochs} epochs need data that can be gone through again, got a {type(self.source).__name__} (it is used up by the "
                 "first); hand in a list, a DataLoader or a function epoch -> iterable, or set epochs to 1"
             )
+
+    def resize(self, size: int) -> None:
+        """Batches of another size from now on, where `rows` says that they can be had."""
+        self.size = size
+        if hasattr(self.source, "of_size"):
+            self.source = self.source.of_size(size)
+
+    def one_of(self, size: int) -> list[Batch]:
+        """A first step of that size; the feed itself stays as it is."""
+        source = self.source.of_size(size) if hasattr(self.source, "of_size") else self.source
+        before, self.size = self.size, size
+        try:
+            return self._step(next(iter(source(0))))
+        finally:
+            self.size = before
 
     def __len__(self) -> int:
         """Steps in an epoch, where the source knows its length; else TypeError, as for any iterable."""

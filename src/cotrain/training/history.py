@@ -16,7 +16,8 @@ class History:
     """records: one dict an epoch, the lines of log.jsonl. best_epoch: the epoch (from 1) whose weights were kept, None where nothing
     was there to choose by. stopped: why training ended. seconds, rows: of all training, resumed parts included. constant: {task:
     {metric: value}} of the best constant prediction on the validation rows. skipped: steps that changed nothing, since they were not
-    finite. left_out: {task: steps that went on without it for that reason}. notes: what a reader should know.
+    finite. left_out: {task: steps that went on without it for that reason}. found: {"lr", "batch_size": what was found where
+    the settings said "auto"}. notes: what a reader should know.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -29,6 +30,7 @@ class History:
     left_out: dict[str, int] = field(default_factory=dict)
     peak_memory_mib: float | None = None
     constant: dict[str, dict[str, float]] = field(default_factory=dict)
+    found: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -17,6 +17,7 @@ from cotrain.core.fields import Batch
 from cotrain.core.randomness import untouched
 from cotrain.model.compose import Model
 from cotrain.training.baseline import Baseline
+from cotrain.training.batch_finder import size_for
 from cotrain.training.checkpoint import copied
 from cotrain.training.evaluate import Gathered, gather, mean_losses, scores
 from cotrain.training.feed import Batches, Feed
@@ -90,7 +91,8 @@ class Trainer:
         Raises Interrupted after Ctrl-C, when everything is saved; TrainingError if steps stay non-finite; DataError or ConfigError for
         data or settings that cannot work; RunError if the folder holds another training.
         """
-        train, names, size = self.settings, self.model.tasks, self.settings.batch_size
+        train, names = self.settings, self.model.tasks
+        size = train.batch_size if isinstance(train.batch_size, int) else size_for(0)  # until it is found
         unsettle_(self.model)
         feed = Feed(batches, tasks=names, seed=self.seed, size=size, workers=train.workers)
         feed.once_more(train.epochs)
@@ -112,6 +114,7 @@ class Trainer:
                     at.step,
                     str(self.place.device),
                     None if train.limit is None else train.limit - session.clock.spent,
+                    session.found,
                 )
             )
             try:

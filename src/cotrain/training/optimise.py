@@ -78,7 +78,7 @@ class NamedOptimizer:
         members: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.parameters.items():
             owner, _, leaf = name.rpartition(".")
-            lr, decay = settings.lr, settings.weight_decay
+            lr, decay = settings.peak, settings.weight_decay
             if not decays(model.get_submodule(owner), leaf, parameter):
                 decay = 0.0
             if (group := special.get(name)) is not None:
@@ -87,7 +87,7 @@ class NamedOptimizer:
             members.setdefault((lr, decay), []).append(parameter)
         groups = [{"params": found, "lr": lr, "weight_decay": decay} for (lr, decay), found in members.items()]
         self.optimizer = _made(groups, settings)
-        self.peak = settings.lr
+        self.peak = settings.peak
         self._first = float(groups[0]["lr"])  # type: ignore[arg-type]
 
     @property
@@ -132,11 +132,11 @@ class NamedOptimizer:
 def _made(groups: list[dict[str, Any]], settings: OptimizerSettings) -> Optimizer:
     if settings.name == "schedule_free_adamw":
         shared = {"betas": settings.betas, "eps": settings.eps, "warmup_steps": settings.warmup_steps}
-        return ScheduleFreeAdamW(groups, lr=settings.lr, **shared)  # type: ignore[arg-type]
+        return ScheduleFreeAdamW(groups, lr=settings.peak, **shared)  # type: ignore[arg-type]
     fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for group in groups for p in group["params"])
     if settings.name == "sgd":
-        return SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=fused)
-    return AdamW(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=fused)
+        return SGD(groups, lr=settings.peak, momentum=settings.momentum, nesterov=settings.nesterov, fused=fused)
+    return AdamW(groups, lr=settings.peak, betas=settings.betas, eps=settings.eps, fused=fused)
 
 
 def total_norm(gradients: list[Tensor]) -> Tensor:

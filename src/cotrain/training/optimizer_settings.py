@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from cotrain.core.errors import ConfigError
 from cotrain.training.refuse import SettingError, choice, idle, whole, within
 
 OptimizerName = Literal["adamw", "sgd", "schedule_free_adamw"]
@@ -53,13 +54,13 @@ class OptimizerSettings:
     name: "adamw" (fused; Loshchilov & Hutter, ICLR 2019; betas, eps and weight_decay default as in PyTorch), "sgd", or
     "schedule_free_adamw" (Defazio et al., NeurIPS 2024: constant rate, the network is judged and kept with an average of its weights; it
     takes the place of a schedule, so `schedule: constant` goes with it).
-    lr: peak learning rate, above 0. weight_decay: on weight matrices only; never on norms, biases, learnt scalars and vectors, embeddings
+    lr: peak learning rate, above 0, or "auto": found by a range test before the first step (Smith, WACV 2017). weight_decay: on weight matrices only; never on norms, biases, learnt scalars and vectors, embeddings
     of categories and frequencies of number embeddings, for none of which 0 is a natural value. groups: parameters that are treated apart.
     momentum, nesterov: for "sgd" only. betas, eps: for the others only. warmup_steps: for "schedule_free_adamw" only.
     """
 
     name: OptimizerName = "adamw"
-    lr: float = 2e-3
+    lr: float | Literal["auto"] = 2e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -70,7 +71,8 @@ class OptimizerSettings:
 
     def __post_init__(self) -> None:
         choice("optimizer", self.name, get_args(OptimizerName))
-        within("optimizer.lr", self.lr, 0.0, open_low=True)
+        if self.lr != "auto":
+            within("optimizer.lr", self.lr, 0.0, open_low=True)
         within("optimizer.weight_decay", self.weight_decay, 0.0)
         within("optimizer.eps", self.eps, 0.0, open_low=True)
         within("optimizer.momentum", self.momentum, 0.0, 1.0)
@@ -81,6 +83,10 @@ class OptimizerSettings:
         whole("optimizer.warmup_steps", self.warmup_steps, 0)
         if self.nesterov and self.momentum == 0:
             raise SettingError("optimizer.nesterov needs momentum above 0, got 0; set momentum or leave nesterov out")
+        if self.lr == "auto" and any(group.lr is not None for group in self.groups):
+            raise SettingError(
+                "optimizer.groups give rates as lr_factor beside lr: auto, got lr; the range test moves all rates together"
+            )
         sgd, free = ("sgd",), ("schedule_free_adamw",)
         adamw = ("adamw", *free)
         readers = {"momentum": sgd, "nesterov": sgd, "betas": adamw, "eps": adamw, "warmup_steps": free}
@@ -90,6 +96,13 @@ class OptimizerSettings:
                 "optimizer.betas of schedule_free_adamw must begin above 0, got 0; beta1 is the share of the average in the point where "
                 "the gradient is taken, .9 is usual"
             )
+
+    @property
+    def peak(self) -> float:
+        """`lr` as a number. Raises ConfigError as long as it is to be found."""
+        if isinstance(self.lr, str):
+            raise ConfigError("optimizer.lr is still 'auto'; find_lr of cotrain.training finds a number")
+        return self.lr
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from cotrain.balance.engine import Engine
 from cotrain.core.errors import RunError
@@ -23,12 +26,15 @@ from cotrain.training.averaging import (
     normalising,
 )
 from cotrain.training.baseline import Baseline, constants, first_losses
+from cotrain.training.batch_finder import measure_sizes
 from cotrain.training.checkpoint import Checkpoints, same_settings
 from cotrain.training.clock import Clock
 from cotrain.training.cost import PeakMemory
 from cotrain.training.ema import EMA
 from cotrain.training.feed import Feed
 from cotrain.training.history import History, Log
+from cotrain.training.lr_finder import STEPS as RANGE_STEPS
+from cotrain.training.lr_finder import range_test
 from cotrain.training.optimise import NamedOptimizer
 from cotrain.training.place import Place
 from cotrain.training.schedule import Schedule
@@ -38,6 +44,7 @@ from cotrain.training.step import Step
 from cotrain.training.stopping import Stopping
 from cotrain.training.swa import SWA
 from cotrain.training.tally import Tally
+from cotrain.training.threads import threads_put_back, worth
 
 FREE = ("epochs", "time_limit", "checkpoint", "workers", "early_stopping")
 """Settings that may change when a training is resumed."""
@@ -90,7 +97,9 @@ class Session:
         self.clock = Clock(settings.limit, scored=scored)
         self.progress = 0.0
         """The share of the training that is done, by epochs or by time, whichever is further."""
-        self.model, self.engine, self.place, self.settings = model, engine, place, settings
+        self.model, self.engine, self.place = model, engine, place
+        self.asked = self.settings = settings
+        """The settings as they were given, and with what was found for those that say "auto"."""
         self.feed, self.valid, self.folder, self.seed = feed, valid, folder, seed
         self.checkpoints, self.log = Checkpoints(folder), Log(folder if place.rank == 0 else None)
         if self.checkpoints.found() and not resume:
@@ -108,6 +117,11 @@ class Session:
         if not model.built:
             for batch in feed.peek(1)[0]:
                 model.meet(batch)
+        self.found: dict[str, float] = {} if kept is None else dict(kept[0]["found"])
+        """What was found for settings that say "auto"; a resumed training keeps it."""
+        if settings.batch_size == "auto":
+            settings = self.settings = self._with_size(settings)
+            baseline = None if baseline is None else replace(baseline, steps=None)
         if kept is not None:
             self.baseline = Baseline.from_state(kept[0]["baseline"])
         else:
@@ -119,6 +133,8 @@ class Session:
         model.train()
         if place.rank > 0:
             seed_layers(derive(seed, "rank", place.rank))
+        if settings.optimizer.lr == "auto":
+            settings = self.settings = self._with_lr(settings)
         self.optimizer = NamedOptimizer(model, settings.optimizer)
         self.averaging = averaging_of(settings.averaging, model, self.optimizer)
         held = None
@@ -128,7 +144,7 @@ class Session:
             settings.schedule,
             self.optimizer.optimizer,
             self.steps_in_all,
-            peak=settings.optimizer.lr,
+            peak=settings.optimizer.peak,
             held=held,
             limited=settings.limit is not None,
         )
@@ -151,6 +167,7 @@ class Session:
             )
         if kept is not None:
             self._restore(*kept)
+        self.history.found = dict(self.found)
         self.log.restore(self.history.records)
         self.peak = PeakMemory(place.device)
         self.saved_at = time.monotonic()
@@ -173,6 +190,27 @@ class Session:
             first = first_losses(self.model, self.feed.peek(FIRST_STEPS))
             found = Baseline(found.outputs, {**first, **found.losses}, found.steps)
         return found
+
+    def _with_size(self, settings: TrainSettings) -> TrainSettings:
+        """The settings with a batch size, found now or in a training that goes on; the feed gives batches of it."""
+        if "batch_size" not in self.found:
+            probe = copy.deepcopy(self.model)
+            self.place.take(probe)
+            size = measure_sizes(probe, self.feed, settings, ready=self.place.ready).size
+            self.found["batch_size"] = self.place.first(size)
+        size = int(self.found["batch_size"])
+        self.feed.resize(size)
+        return replace(settings, batch_size=size)
+
+    def _with_lr(self, settings: TrainSettings) -> TrainSettings:
+        """The settings with a learning rate, found now or in a training that goes on."""
+        if "lr" not in self.found:
+            ready = [[self.place.ready(one) for one in step] for step in self.feed.peek(RANGE_STEPS)]
+            with threads_put_back():
+                torch.set_num_threads(worth(self.model, ready[0], settings.threads))
+                lr = range_test(self.model, ready, settings, seed=self.seed, autocast=self.place.autocast).lr
+            self.found["lr"] = self.place.first(lr)
+        return replace(settings, optimizer=replace(settings.optimizer, lr=self.found["lr"]))
 
     @property
     def steps(self) -> int | None:
@@ -270,7 +308,8 @@ class Session:
         """The checkpoint itself, which one process writes while the others wait."""
         state |= {"at": asdict(self.at), "layers": layers, "baseline": self.baseline.state_dict()}
         state["usage"] = self.model.usage() if self.kept_usage is None else self.kept_usage
-        state |= {"settings": asdict(self.settings), "seed": self.seed, "threads": self.threads}
+        state["found"] = dict(self.found)
+        state |= {"settings": asdict(self.asked), "seed": self.seed, "threads": self.threads}
         state["scaler"] = None if self.place.scaler is None else self.place.scaler.state_dict()
         self.checkpoints.save(self.at.total, state, self.best, self.stopping.best_step)
         self.saved_at = time.monotonic()
@@ -298,7 +337,7 @@ class Session:
         return self.history.stopped != "time limit" or limit is None or (limit_then is not None and limit > limit_then)
 
     def _restore(self, state: Mapping[str, Any], best: dict[str, Any] | None) -> None:
-        same_settings({**state["settings"], "seed": state["seed"]}, {**asdict(self.settings), "seed": self.seed}, FREE)
+        same_settings({**state["settings"], "seed": state["seed"]}, {**asdict(self.asked), "seed": self.seed}, FREE)
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:

@@ -95,7 +95,8 @@ class CheckpointSettings:
 class TrainSettings:
     """Everything under `train:` in a config.
 
-    epochs, batch_size: at least 1. accumulate: micro-batches per step; label counts are summed first, so that a step equals the one
+    epochs, batch_size: at least 1; batch_size "auto" is doubled from 64 on as long as a tenth more rows a second come of it and an epoch
+    keeps 40 steps (measured, so that it may differ from run to run; what was found is stored, and a resumed training keeps it). accumulate: micro-batches per step; label counts are summed first, so that a step equals the one
     on the joined batch. clip: largest length of the whole gradient, or None (default 1.0, as in Pascanu et al., ICML 2013, and common
     since). monitor: what stopping and the best checkpoint look at: "gain" (mean over tasks of the relative reduction of the primary
     error against the best constant prediction), "loss" (minus the summed validation loss), or a task's name (its own gain).
@@ -115,7 +116,7 @@ class TrainSettings:
     """
 
     epochs: int = 30
-    batch_size: int = 512
+    batch_size: int | Literal["auto"] = 512
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     averaging: AveragingSettings | None = None
@@ -137,7 +138,8 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         whole("epochs", self.epochs, 1)
-        whole("batch_size", self.batch_size, 1)
+        if self.batch_size != "auto":
+            whole("batch_size", self.batch_size, 1)
         whole("accumulate", self.accumulate, 1)
         whole("workers", self.workers, 0)
         whole("patience_nonfinite", self.patience_nonfinite, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 class Plan:
     """What is about to happen. epochs: the most there can be. steps: of one epoch, None if unknown. first_epoch, first_step: where a
     resumed training goes on (epoch from 1, steps of it done). seconds: the most it may take from here, None without a time limit.
+    found: {setting: what was found where it said "auto"}.
     """
 
     tasks: tuple[str, ...]
@@ -20,6 +21,7 @@ class Plan:
     first_step: int = 0
     device: str = "cpu"
     seconds: float | None = None
+    found: Mapping[str, float] = field(default_factory=dict)
 
 
 class Watcher(Protocol):
