@@ -52,7 +52,7 @@ def predict(
     for each in heard:
         warn(str(each.message))
     if output is None:
-        typer.echo(answers.write_csv(), nl=False)
+        typer.echo(flat(answers).write_csv(), nl=False)
         return
     write(answers, output)
     note(f"{answers.height} rows written to {output}")
@@ -78,6 +78,18 @@ def thresholds(words: list[str]) -> dict[str, float]:
     return found
 
 
+def flat(frame: Any) -> Any:
+    """A frame in which lists of labels are words between semicolons, for files that know no lists.
+
+    >>> import polars as pl
+    >>> flat(pl.DataFrame({"tags": [["a", "b"], []]}))["tags"].to_list()
+    ['a;b', '']
+    """
+    import polars as pl
+
+    return frame.with_columns(pl.col(pl.List(pl.String)).list.join(";"))
+
+
 def write(frame: Any, path: Path) -> None:
     """A frame to a file, in the form its ending names; a half-written file never stands under that name."""
     part = path.with_name(f".{path.name}.part")
@@ -89,7 +101,7 @@ def write(frame: Any, path: Path) -> None:
         case ".arrow":
             frame.write_ipc(part)
         case ".tsv":
-            frame.write_csv(part, separator="\t")
+            flat(frame).write_csv(part, separator="\t")
         case _:
-            frame.write_csv(part)
+            flat(frame).write_csv(part)
     part.replace(path)

@@ -134,7 +134,15 @@ def prepare(
     said += told
     steps += changed(encoder, ready.frame, splits["train"].numpy())
     data = EncodedData(fields, answers, splits=splits, weight=ready.weight, source=source)
-    found = warnings(ready.frame, rows, inputs=taken, targets=ready.targets, splits=splits, steps=ready.steps)
+    found = warnings(
+        ready.frame,
+        rows,
+        inputs=taken,
+        targets=ready.targets,
+        splits=splits,
+        steps=ready.steps,
+        unclassed=[task for task, codec in codecs.items() if not getattr(codec, "classed", True)],
+    )
     found += all_leaks(ready.frame, columns, taken, ready.targets, splits, split.method, derive(seed, "leaks"))
     weighs = {one for one in (settings.weight, *(task_weights or {}).values()) if one is not None}
     report: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 from torch import Tensor
@@ -24,8 +24,12 @@ def warnings(
     targets: Mapping[str, Sequence[str]],
     splits: Mapping[str, Tensor],
     steps: Sequence[Step] = (),
+    unclassed: Collection[str] = (),
 ) -> list[str]:
-    """Everything but leaks (rows: their marks): few rows, left-out columns, infinite cells, labels, classes and rows met in two splits."""
+    """Everything but leaks (rows: their marks): few rows, left-out columns, infinite cells, labels, classes and rows met in two splits.
+
+    unclassed: tasks whose columns hold no classes, whatever few values they have (amounts, times, sets of labels).
+    """
     return [
         *few_rows(splits),
         *columns_left_out(inputs),
@@ -33,7 +37,7 @@ def warnings(
         *infinite(steps),
         *labels(frame, targets),
         *alike(frame, [column.name for column in inputs if column.kind in ("category", "binary")], targets),
-        *classes(frame, targets, splits),
+        *classes(frame, {task: names for task, names in targets.items() if task not in unclassed}, splits),
         *in_two_splits(rows, splits),
     ]
 

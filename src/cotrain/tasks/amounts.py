@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,9 @@ class AmountCodec:
     >>> codec.mean, codec.encode(pl.DataFrame({"n": [1, None], "years": [3.0, 1.0]})).values.tolist()
     (1.0, [[1.0, 3.0], [0.0, 1.0]])
     """
+
+    classed: ClassVar[bool] = False
+    """Its cells are no classes, whatever few values they have."""
 
     task: str
     columns: tuple[str, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,9 @@ class LabelSetCodec:
     >>> codec.labels, codec.encode(pl.DataFrame({"tags": ["sun", "sea,hill"]})).values.tolist()
     (('hill', 'sea', 'sun'), [[0.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
     """
+
+    classed: ClassVar[bool] = False
+    """Its cells are no classes, whatever few values they have."""
 
     task: str
     columns: tuple[str, ...]

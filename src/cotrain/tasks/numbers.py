@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -64,6 +64,9 @@ class NumberCodec:
     >>> codec.mean, codec.scale, codec.encode(pl.DataFrame({"age": ["50", "?"]})).values.tolist()
     ((30.0,), (10.0,), [[2.0], [0.0]])
     """
+
+    classed: ClassVar[bool] = False
+    """Its cells are no classes, whatever few values they have."""
 
     task: str
     columns: tuple[str, ...]

@@ -35,6 +35,9 @@ class QuantileCodec:
     ((2.0,), 0.0)
     """
 
+    classed: ClassVar[bool] = False
+    """Its cells are no classes, whatever few values they have."""
+
     numbers: NumberCodec
     levels: tuple[float, ...]
     base: tuple[float, ...] = ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -41,6 +41,9 @@ class SurvivalCodec:
     >>> codec.edges, codec.encode(rows).values[:, :2].tolist()
     ((3.0, 4.0), [[0.0, 1.0], [1.0, 1.0], [2.0, 0.0], [2.0, 0.0]])
     """
+
+    classed: ClassVar[bool] = False
+    """Its cells are no classes, whatever few values they have."""
 
     task: str
     columns: tuple[str, ...]

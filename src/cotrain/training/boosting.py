@@ -1,14 +1,23 @@
 """Gradient-boosted trees on the same encoded rows: the row that every table of tabular data must show.
 
-scikit-learn's histogram gradient boosting with its own defaults, one model a task (one a column for several numbers): at most 500 rounds,
-stopped early on the validation split, and its default of 100 where there is none. Numbers are fitted by squared error. Categories with at most 254 codes are given as categories, others as ordered numbers.
+scikit-learn's histogram gradient boosting with its own defaults: at most 500 rounds, stopped early on the validation split, and its default of
+100 where there is none. Categories with at most 254 codes are given as categories, others as ordered numbers. One model a task, or several:
+
+    binary, multiclass, ordinal    a classifier; of ordered classes the chances are added up to cumulative ones
+    conditional                    a classifier of the rows whose parents hold
+    multilabel                     a classifier a label
+    regression                     squared error, a model a column
+    count                          Poisson deviance of the rate, rows weighted by their exposure
+    positive                       Poisson deviance for tweedie (which scikit-learn does not have; it allows zeros as well),
+                                   gamma deviance for gamma, squared error of logarithms for log_normal
+    quantile                       pinball loss, a model a level, sorted where they cross
+    survival                       none: scikit-learn has no loss for censored times
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,32 +27,18 @@ from torch import Tensor
 from cotrain.core.errors import UnsupportedError
 from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import InputSpec, Task
+from cotrain.losses.cumulative_link import outputs_of
+from cotrain.losses.log_squared_error import log_squared_error
+from cotrain.losses.ordered import unbased, unrisen
+from cotrain.losses.pinball import anchor_of
+from cotrain.losses.tweedie_deviance import gamma_deviance
+from cotrain.tasks.ordinal import Ordinal, logits_of
+from cotrain.tasks.quantile import Quantile
+from cotrain.training.trees import Goal, Table, Trees
 
 Array = NDArray[np.float64]
-MOST_CODES = 254
-
-
-@dataclass(frozen=True)
-class Table:
-    """Encoded rows as one matrix [N, C], and which of its columns are categories."""
-
-    values: Array
-    categorical: tuple[bool, ...]
-
-    @staticmethod
-    def of(batch: Batch, specs: InputSpec) -> Table:
-        """Numbers, categories and weights of words of a batch side by side. Raises UnsupportedError for any other kind of input."""
-        columns, categorical = [], []
-        for name, field in batch.inputs.items():
-            kind = specs[name].kind
-            if kind not in ("number", "category", "bag"):
-                raise UnsupportedError(
-                    f"boosted trees read numbers, categories and bags of words; input '{name}' is of kind '{kind}'"
-                )
-            columns.append(field.values.cpu().numpy().astype(np.float64))
-            sizes = specs[name].cardinalities if kind == "category" else ()
-            categorical += [size <= MOST_CODES for size in sizes] or [False] * columns[-1].shape[1]
-        return Table(np.concatenate(columns, 1), tuple(categorical))
+LEAST = 1e-7
+"""Chances are kept this far from 0 and 1."""
 
 
 def boosted_output(
@@ -51,109 +46,99 @@ def boosted_output(
 ) -> Tensor:
     """Outputs of boosted trees for the test rows, in the form the task's head gives them, so that the same metrics score both.
 
-    Returns [N, outputs]: logits for classes, standardised numbers for regression. Raises UnsupportedError for other kinds of tasks.
+    Returns [N, outputs]. Raises UnsupportedError for kinds of tasks and of inputs that boosted trees have no form for.
     """
-    if task.kind == "conditional":
-        train, valid = conditioned(train, task.name), None if valid is None else conditioned(valid, task.name)
+    form = FORMS.get(task.kind)
+    if form is None:
+        raise UnsupportedError(f"boosted trees have no form for tasks of kind '{task.kind}' (task '{task.name}')")
     tables = {"train": Table.of(train, specs), "test": Table.of(test, specs)}
     if valid is not None:
         tables["valid"] = Table.of(valid, specs)
-    if task.kind in ("binary", "conditional", "multiclass"):
-        return _classes(task, train, valid, tables, seed, iterations)
-    if task.kind == "regression":
-        return _numbers(task, train, valid, tables, seed, iterations)
-    raise UnsupportedError(f"boosted trees have no form for tasks of kind '{task.kind}' (task '{task.name}')")
+    return form(task, Trees(task.name, train, valid, tables, seed, iterations))
 
 
-def conditioned(batch: Batch, name: str) -> Batch:
-    """The rows with a conditional task's own labels, present where its parents hold."""
-    target = batch.targets[name]
-    own = replace(target, values=target.values[:, 0], present=target.present & (target.values[:, 1] > 0.5))
-    return replace(batch, targets={**batch.targets, name: own})
+def _classes(task: Task, trees: Trees) -> Tensor:
+    return torch.from_numpy(np.log(_chances(trees, task.outputs)))
 
 
-def _classes(
-    task: Task, train: Batch, valid: Batch | None, tables: Mapping[str, Table], seed: int, iterations: int
-) -> Tensor:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    labels = train.targets[task.name].values.long().cpu().numpy()
-    model = _fitted(HistGradientBoostingClassifier, task.name, labels, None, train, valid, tables, seed, iterations)
-    chance = np.log(np.clip(model.predict_proba(tables["test"].values), 1e-7, 1.0))
-    if task.kind != "multiclass":
-        both = {int(label): chance[:, index] for index, label in enumerate(model.classes_)}
-        floor = np.full(len(chance), np.log(1e-7))
-        return torch.from_numpy(both.get(1, floor) - both.get(0, floor)).unsqueeze(1)
-    logits = np.full((len(chance), task.outputs), np.log(1e-7))
-    logits[:, model.classes_.astype(int)] = chance
-    return torch.from_numpy(logits)
+def _binary(task: Task, trees: Trees) -> Tensor:
+    chance = np.log(_chances(trees, 2))
+    return torch.from_numpy(chance[:, 1] - chance[:, 0]).unsqueeze(1)
 
 
-def _numbers(
-    task: Task, train: Batch, valid: Batch | None, tables: Mapping[str, Table], seed: int, iterations: int
-) -> Tensor:
-    from sklearn.ensemble import HistGradientBoostingRegressor
+def _conditional(task: Task, trees: Trees) -> Tensor:
+    chance = np.log(_chances(trees, 2, given=1))
+    return torch.from_numpy(chance[:, 1] - chance[:, 0]).unsqueeze(1)
 
-    values = train.targets[task.name].values.reshape(len(train), -1).double().cpu().numpy()
+
+def _chances(trees: Trees, classes: int, place: int = 0, given: int | None = None) -> Array:
+    """[N, classes] chances of a classifier of one column of class numbers, at least 1e-7; of the rows where the column `given` holds."""
+
+    def goal(target: Field) -> Goal:
+        one = Goal.column(target, place)
+        holds = True if given is None else Goal.column(target, given).y > 0.5
+        return Goal(one.y.astype(np.int64), one.held & holds)
+
+    own = goal(trees.train.targets[trees.task])
+    chance = np.full((len(trees.test), classes), LEAST)
+    if len(np.unique(own.y[own.held])) < 2:  # a label that all training rows have, or none
+        chance[:, own.y[own.held][:1]] = 1.0
+        return chance
+    model = trees.classifier(goal)
+    chance[:, model.classes_] = np.clip(model.predict_proba(trees.test), LEAST, 1.0)
+    return chance
+
+
+def _labels(task: Task, trees: Trees) -> Tensor:
+    chances = [np.log(_chances(trees, 2, place)) for place in range(task.outputs)]
+    return torch.from_numpy(np.stack([one[:, 1] - one[:, 0] for one in chances], 1))
+
+
+def _ordered(task: Task, trees: Trees) -> Tensor:
+    chance = torch.from_numpy(_chances(trees, task.outputs + 1))
+    return outputs_of(logits_of(chance / chance.sum(1, keepdim=True)), cast(Ordinal, task).codec.base)
+
+
+def _numbers(task: Task, trees: Trees) -> Tensor:
     columns = [
-        _fitted(
-            HistGradientBoostingRegressor, task.name, values[:, one], one, train, valid, tables, seed, iterations
-        ).predict(tables["test"].values)
-        for one in range(values.shape[1])
+        trees.regressor(lambda target, place=place: Goal.column(target, place)).predict(trees.test)  # type: ignore[misc]
+        for place in range(task.outputs)
     ]
     return torch.from_numpy(np.stack(columns, 1))
 
 
-def _fitted(
-    kind: Any,
-    name: str,
-    target: NDArray[Any],
-    column: int | None,
-    train: Batch,
-    valid: Batch | None,
-    tables: Mapping[str, Table],
-    seed: int,
-    iterations: int,
-) -> Any:
-    keep = _held(train.targets[name], column)
-    settings: dict[str, Any] = {
-        "max_iter": iterations,
-        "random_state": seed,
-        "categorical_features": list(tables["train"].categorical),
-    }
-    weight = _weight(train, name)
-    weight = None if weight is None else weight[keep]
-    extra: dict[str, Any] = {"sample_weight": weight}
-    judges = np.zeros(0, dtype=bool)
-    if valid is not None:
-        judged = valid.targets[name].values.reshape(len(valid), -1)[:, column or 0].cpu().numpy()
-        judges = _held(valid.targets[name], column)
-        judges &= True if column is not None else np.isin(judged, target[keep])
-        judging = _weight(valid, name)
-        judges &= True if judging is None else judging > 0
-    if valid is not None and judges.any():
-        settings["early_stopping"] = True
-        extra |= {"X_val": tables["valid"].values[judges], "y_val": judged[judges].astype(target.dtype)}
-        if judging is not None and weight is not None:
-            extra["sample_weight_val"] = judging[judges]
-    else:
-        settings["early_stopping"] = False
-        settings["max_iter"] = 100
-    return kind(**settings).fit(tables["train"].values[keep], target[keep], **extra)
+def _amounts(task: Task, trees: Trees) -> Tensor:
+    """log(mu / base): of the rate y / base, whose rows weigh as their base does."""
+    loss = {gamma_deviance: "gamma", log_squared_error: "squared_error"}.get(cast(Any, task.loss), "poisson")
+
+    def goal(target: Field) -> Goal:
+        values = target.filled().double().reshape(len(target.values), -1).cpu().numpy()
+        held = target.held().reshape(len(values), -1).all(1).cpu().numpy()
+        base = np.where(held, values[:, 1], 1.0) if values.shape[1] > 1 else np.ones(len(values))
+        share = np.where(held, values[:, 0] / base, 1.0)
+        return Goal(np.log(share) if loss == "squared_error" else share, held, base if np.ptp(base[held]) > 0 else None)
+
+    found = trees.regressor(goal, loss).predict(trees.test)
+    found = found if loss == "squared_error" else np.log(np.maximum(found, LEAST))
+    return torch.from_numpy(found).unsqueeze(1)
 
 
-def _weight(batch: Batch, name: str) -> Array | None:
-    """[N] the rows' weights for this task: the batch's times the target's own, or None where there are none."""
-    own = batch.targets[name].weight
-    if batch.weight is None and own is None:
-        return None
-    found = torch.ones(len(batch)) if batch.weight is None else batch.weight
-    return np.asarray((found if own is None else found * own).double().cpu().numpy())
+def _levels(task: Task, trees: Trees) -> Tensor:
+    codec = cast(Quantile, task).codec
+    found = [trees.regressor(Goal.column, "quantile", level).predict(trees.test) for level in codec.levels]
+    rising = torch.from_numpy(np.sort(np.stack(found, 1), 1))
+    return unbased(unrisen(rising, anchor_of(codec.levels)), codec.base)
 
 
-def _held(target: Field, column: int | None) -> NDArray[np.bool_]:
-    held = target.held()
-    if held.dim() == 2:
-        held = held[:, column or 0]
-    out: NDArray[np.bool_] = held.cpu().numpy()
-    return out
+FORMS: Mapping[str, Callable[[Task, Trees], Tensor]] = {
+    "binary": _binary,
+    "conditional": _conditional,
+    "multiclass": _classes,
+    "multilabel": _labels,
+    "ordinal": _ordered,
+    "regression": _numbers,
+    "count": _amounts,
+    "positive": _amounts,
+    "quantile": _levels,
+}
+"""{kind: the outputs of its models for the test rows}."""
