@@ -109,8 +109,8 @@ def test_an_infinite_gradient_of_a_finite_loss_is_found(fresh: Fresh, rows: Rows
     model = fresh()
     losses = model.losses
 
-    def broken(batches: Any, counts: Any = None) -> dict[str, Tensor]:
-        found = losses(batches, counts)
+    def broken(batches: Any, counts: Any = None, mixings: Any = None) -> dict[str, Tensor]:
+        found = losses(batches, counts, mixings)
         first = next(model.parameters())
         found["number"] = found["number"] + (first * 0).sum().sqrt()  # 0 with an infinite slope
         return found
