@@ -43,6 +43,10 @@ class Toy:
     def to_json(self) -> dict[str, Any]:
         return {"columns": list(self.columns), "mean": self.mean}
 
+    @staticmethod
+    def from_json(stored: dict[str, Any]) -> Toy:
+        return Toy(tuple(stored["columns"]), mean=stored["mean"])
+
 
 @pytest.fixture
 def toys() -> Callable[..., dict[str, Toy]]:

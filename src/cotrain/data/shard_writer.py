@@ -45,10 +45,11 @@ class ShardEntry:
 class ShardWriter:
     """Writes shards into a folder of its own; `close` answers what was written.
 
-    expected: {split: about how many rows it will have}; more of them fit, in further shards. rows: of one shard, about.
+    expected: {split: about how many rows it will have}; more of them fit, in further shards. rows: of one shard, about (`SHARD_ROWS`).
     """
 
-    def __init__(self, folder: Path, expected: Mapping[str, float], seed: int, *, rows: int = SHARD_ROWS) -> None:
+    def __init__(self, folder: Path, expected: Mapping[str, float], seed: int, *, rows: int | None = None) -> None:
+        rows = rows or SHARD_ROWS
         self.folder, self.seed = folder, seed
         self.sections: tuple[Section, ...] = ()
         self._invalid: set[tuple[str, str]] = set()
