@@ -18,6 +18,7 @@ from cotrain.data.sample import EncodedData, several
 from cotrain.data.shard_files import Section
 from cotrain.data.shard_writer import META, ShardWriter, entry_at, finished, found, moved, scratch
 from cotrain.data.shards import ShardedData
+from cotrain.training.feed import Feed
 
 SPLITS = ("train", "valid", "test")
 
@@ -93,6 +94,14 @@ def test_every_row_is_drawn_once_an_epoch_with_its_own_cells(data: ShardedData) 
                 same(batch, rows_of(0, 1000).select(batch.row))
                 seen += batch.row.tolist()
             assert sorted(seen) == [row for row in range(1000) if split_of(torch.tensor([row])) == [split]]
+
+
+def test_an_epoch_goes_on_in_its_middle_where_it_was_left(data: ShardedData) -> None:
+    feed = Feed(lambda epoch: data.batches("train", 32, seed=5, epoch=epoch, shuffle=True), tasks=("a", "b"), workers=2)
+    whole = [drawn(iter(step)) for step in feed.epoch(2)]
+    assert len(whole) == 22
+    for skip in (1, 9, 21):
+        assert [drawn(iter(step)) for step in feed.epoch(2, skip=skip)] == whole[skip:]
 
 
 def test_batches_are_full_but_for_the_last_and_as_many_as_steps_says(data: ShardedData) -> None:

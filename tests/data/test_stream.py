@@ -16,6 +16,7 @@ from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.fields import Batch
 from cotrain.data import shard_writer, text_pieces
 from cotrain.data import survey as survey_room
+from cotrain.data.column_settings import ColumnSettings, ImputeSettings, OutlierSettings
 from cotrain.data.dealt import Dealer
 from cotrain.data.pieces import large_table
 from cotrain.data.prepare import Prepared, prepare
@@ -223,8 +224,9 @@ def test_a_report_from_a_sample_says_so_and_counts_all_rows(
 ) -> None:
     real = survey
     monkeypatch.setattr("cotrain.data.stream.survey", lambda *given, **named: real(*given, **named, size=300))
-    streamed = prepare_stream(large_table(file), targets=targets, settings=COLUMN)
-    memory = prepare(read_table(file), targets=targets, settings=COLUMN)
+    settings = replace(COLUMN, kinds={"who": "number", "when": "ignore"})
+    streamed = prepare_stream(large_table(file), targets=targets, settings=settings)
+    memory = prepare(read_table(file), targets=targets, settings=settings)
     assert any("of 3,000 rows drawn at random" in note for note in streamed.report["notes"])
     assert streamed.report["splits"] == memory.report["splits"]
     assert streamed.report["labels"]["z"] == memory.report["labels"]["z"]
@@ -236,7 +238,8 @@ def test_a_report_from_a_sample_says_so_and_counts_all_rows(
         one["missing"] for one in memory.report["columns"]
     ]
     mine, theirs = all_rows(streamed)[0].inputs["numbers"].values, all_rows(memory)[0].inputs["numbers"].values
-    assert mine.shape[1] == theirs.shape[1]
+    assert streamed.specs["numbers"].names == memory.specs["numbers"].names
+    assert mine.shape == theirs.shape
     assert abs(float(mine.mean(0)[0])) < 0.2
 
 
@@ -247,11 +250,38 @@ def test_weights_travel_with_their_rows(file: Path, targets: dict[str, Any]) -> 
         assert batch.row is not None
         assert batch.weight is not None
         assert torch.equal(batch.weight, (batch.row % 4).float())
+        assert batch.targets["y"].weight is None
+
+
+def test_a_tasks_own_weights_travel_with_their_rows(file: Path, targets: dict[str, Any]) -> None:
+    people().with_columns(pl.Series("w", np.arange(3000) % 4)).write_csv(file)
+    prepared = prepare_stream(large_table(file), targets=targets, settings=COLUMN, task_weights={"y": "w"})
+    batch = prepared.data.whole("test")
+    assert batch.row is not None
+    assert batch.targets["y"].weight is not None
+    assert torch.equal(batch.targets["y"].weight, (batch.row % 4).float())
+    assert batch.targets["z"].weight is None
+    assert "w" not in prepared.encoder.columns
 
 
 def test_what_needs_all_rows_is_refused(file: Path, targets: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="drop_duplicates"):
         prepare_stream(large_table(file), targets=targets, settings=replace(COLUMN, drop_duplicates=True))
+
+
+@pytest.mark.parametrize(
+    ("dropping", "where"),
+    [
+        (DataSettings(impute=ImputeSettings("drop")), "data.impute"),
+        (DataSettings(outliers=OutlierSettings("iqr", action="drop")), "data.outliers"),
+        (DataSettings(per_column={"x": ColumnSettings(impute=ImputeSettings("drop"))}), "data.per_column.x.impute"),
+    ],
+)
+def test_steps_that_drop_rows_are_refused(
+    file: Path, targets: dict[str, Any], dropping: DataSettings, where: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{where}: rows are only dropped where all are in memory"):
+        prepare_stream(large_table(file), targets=targets, settings=dropping)
 
 
 def test_a_wrong_word_for_a_split_is_found_with_its_place(file: Path, targets: dict[str, Any]) -> None:

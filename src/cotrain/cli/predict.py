@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +11,9 @@ import typer
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".arrow")
 """What predictions can be written as."""
+
+KEEP_LISTS = (".parquet", ".jsonl", ".ndjson", ".arrow")
+"""Files that know lists."""
 
 
 def predict(
@@ -48,14 +53,16 @@ def predict(
     chosen = thresholds(threshold or [])
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always", DataWarning)
-        answers = load(run).predict(str(data), thresholds=chosen)
+        trained = load(run)
+        if trained.in_pieces(str(data)):
+            frames = trained.predict_pieces(str(data), thresholds=chosen)
+        else:
+            frames = iter([trained.predict(str(data), thresholds=chosen)])
+        count = told(frames) if output is None else write(frames, output)
     for each in heard:
         warn(str(each.message))
-    if output is None:
-        typer.echo(flat(answers).write_csv(), nl=False)
-        return
-    write(answers, output)
-    note(f"{answers.height} rows written to {output}")
+    if output is not None:
+        note(f"{count} rows written to {output}")
 
 
 def thresholds(words: list[str]) -> dict[str, float]:
@@ -90,18 +97,68 @@ def flat(frame: Any) -> Any:
     return frame.with_columns(pl.col(pl.List(pl.String)).list.join(";"))
 
 
-def write(frame: Any, path: Path) -> None:
-    """A frame to a file, in the form its ending names; a half-written file never stands under that name."""
+def told(frames: Iterable[Any]) -> int:
+    """Frames as one CSV on stdout; how many rows."""
+    rows = 0
+    for number, frame in enumerate(frames):
+        typer.echo(flat(frame).write_csv(include_header=not number), nl=False)
+        rows += frame.height
+    return rows
+
+
+def write(frames: Iterable[Any], path: Path) -> int:
+    """Frames below each other to a file, in the form its ending names, one at a time; a half-written file never stands under that name.
+
+    Answers how many rows.
+    """
     part = path.with_name(f".{path.name}.part")
-    match path.suffix:
-        case ".parquet":
-            frame.write_parquet(part)
-        case ".jsonl" | ".ndjson":
-            frame.write_ndjson(part)
-        case ".arrow":
-            frame.write_ipc(part)
-        case ".tsv":
-            flat(frame).write_csv(part, separator="\t")
-        case _:
-            flat(frame).write_csv(part)
-    part.replace(path)
+    try:
+        rows = written(iter(frames), part, path.suffix)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return rows
+
+
+def written(frames: Iterator[Any], path: Path, suffix: str) -> int:
+    """Frames to a file; Polars asks for them one after the other, and an error while they are made stays what it is."""
+    from cotrain.core.errors import CotrainError
+
+    if suffix not in KEEP_LISTS:
+        frames = map(flat, frames)
+    first = next(frames)
+    wrong: list[CotrainError] = []
+    rows = 0
+
+    def source(columns: list[str] | None, predicate: Any, n_rows: int | None, size: int | None) -> Iterator[Any]:
+        nonlocal rows
+        try:
+            for frame in chain([first], frames):
+                rows += frame.height
+                frame = frame.cast(first.schema)
+                yield frame if columns is None else frame.select(columns)
+        except CotrainError as error:
+            wrong.append(error)
+            raise
+
+    from polars.exceptions import PolarsError
+    from polars.io.plugins import register_io_source
+
+    lazy = register_io_source(source, schema=first.schema)
+    try:
+        match suffix:
+            case ".parquet":
+                lazy.sink_parquet(path)
+            case ".jsonl" | ".ndjson":
+                lazy.sink_ndjson(path)
+            case ".arrow":
+                lazy.sink_ipc(path)
+            case ".tsv":
+                lazy.sink_csv(path, separator="\t")
+            case _:
+                lazy.sink_csv(path)
+    except (PolarsError, CotrainError):
+        if wrong:
+            raise wrong[0] from None
+        raise
+    return rows

@@ -115,6 +115,8 @@ class DataSettings:
     impute: what stands where a cell is missing. outliers, scaling: of numbers. categories, text, dates: how these become inputs.
     per_column: {column: what holds for it instead}.
     weight: a column of non-negative row weights. cache: a folder for encoded data, or None to keep it in memory.
+    stream: whether files are read piece by piece into shards on disk, so that memory does not grow with the rows; auto: where reading them
+    whole would take more than a quarter of the machine's memory.
     """
 
     path: str | tuple[str, ...] = ""
@@ -138,6 +140,7 @@ class DataSettings:
     per_column: Mapping[str, ColumnSettings] = field(default_factory=dict)
     weight: str | None = None
     cache: str | None = ".cotrain-cache"
+    stream: bool | Literal["auto"] = "auto"
 
     def of(self, column: str) -> Said:
         """What holds for one column: what is said of it, else of all.

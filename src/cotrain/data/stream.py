@@ -22,7 +22,7 @@ from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import Codec
 from cotrain.core.state import plain
-from cotrain.data.choose import chosen, some_weights, target_columns
+from cotrain.data.choose import chosen, columns_read, some_weights, target_columns
 from cotrain.data.clean import Step, finite
 from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
 from cotrain.data.manners import numbered
@@ -47,6 +47,7 @@ def prepare_stream(
     targets: Mapping[str, Codec],
     inputs: Sequence[str] = ("*",),
     settings: DataSettings = PLAIN,
+    task_weights: Mapping[str, str] | None = None,
     seed: int = 0,
     cache: Path | None = None,
     source: str = "main",
@@ -59,7 +60,17 @@ def prepare_stream(
     """
     refuse(settings)
     about = replace(settings, path="", cache=None)
-    key = key_of(FORMAT, DATA_FORMAT, table.fingerprint(), list(inputs), repr(targets), repr(about), seed, source)
+    key = key_of(
+        FORMAT,
+        DATA_FORMAT,
+        table.fingerprint(),
+        list(inputs),
+        repr(targets),
+        repr(about),
+        repr(task_weights),
+        seed,
+        source,
+    )
     notes = Notes()
     if cache is not None:
         entry, wrong = found(cache, key)
@@ -68,14 +79,14 @@ def prepare_stream(
         notes.add([wrong] if wrong else [])
     names = target_columns({task: codec.columns for task, codec in targets.items()})
     seen = survey(table, settings.split, seed=seed, targets=names)
-    fit = fitted_on_sample(table, seen, targets, inputs, settings, seed, source)
+    fit = fitted_on_sample(table, seen, targets, inputs, settings, task_weights or {}, seed, source)
     place = scratch(cache, key) if cache is not None else Path(tempfile.mkdtemp(prefix="cotrain-shards-"))
     try:
         writer = ShardWriter(place, seen.expected, seed)
         account = Account(fit, seen)
         for piece in table.pieces():
             with piece.placed():
-                account.add(write_piece(writer, piece, fit, seen, settings.weight))
+                account.add(write_piece(writer, piece, fit, seen, settings.weight, task_weights or {}))
         report = account.report(table, settings, notes.lines())
         finished(
             place, writer, source, {"report": report, "encoder": fit.encoder.to_json(), "codecs": codecs_json(fit)}
@@ -97,6 +108,18 @@ def refuse(settings: DataSettings) -> None:
             "data.drop_duplicates: repeated rows can only be dropped where all rows are in memory, and these are read piece by piece; "
             "leave it out, drop them beforehand, or set data.stream to false"
         )
+    for column in (None, *settings.per_column):
+        said = settings if column is None else settings.of(column)
+        where = "data" if column is None else f"data.per_column.{column}"
+        for key, drops in (
+            ("impute", said.impute is not None and "drop" in (said.impute.name, said.impute.of_labels)),
+            ("outliers", said.outliers is not None and said.outliers.does == "drop"),
+        ):
+            if drops:
+                raise ConfigError(
+                    f"{where}.{key}: rows are only dropped where all are in memory, and these are read piece by piece; "
+                    "fill or clip these cells instead, or set data.stream to false"
+                )
 
 
 def of_entry(entry: ShardEntry, targets: Mapping[str, Codec]) -> Prepared:
@@ -116,6 +139,7 @@ def fitted_on_sample(
     targets: Mapping[str, Codec],
     inputs: Sequence[str],
     settings: DataSettings,
+    task_weights: Mapping[str, str],
     seed: int,
     source: str,
 ) -> Prepared:
@@ -125,10 +149,18 @@ def fitted_on_sample(
     counts = np.bincount(seen.where, minlength=3).tolist()
     parts = {split: count for split, count in zip(SPLITS, counts, strict=True) if count or split == "train"}
     sample = Table(frame, table.origin, steps=seen.steps, reading=table.reading, parts=parts)
-    ready = chosen(sample, targets, inputs, settings.split, settings.weight)
+    ready = chosen(sample, targets, inputs, settings.split, settings.weight, task_weights)
     kinds = {name: "identifier" for name in seen.counting if name in ready.inputs} | dict(settings.kinds)
     given = replace(settings, kinds=kinds, split=SplitSettings("files", settings.split.fractions, valid="given"))
-    return prepare(sample, targets=targets, inputs=ready.inputs, settings=given, seed=seed, source=source)
+    return prepare(
+        sample,
+        targets=targets,
+        inputs=ready.inputs,
+        settings=given,
+        task_weights=task_weights,
+        seed=seed,
+        source=source,
+    )
 
 
 @dataclass(frozen=True)
@@ -142,18 +174,24 @@ class Written:
     notes: list[str]
 
 
-def write_piece(writer: ShardWriter, piece: Piece, fit: Prepared, seen: Survey, weight: str | None) -> Written:
+def write_piece(
+    writer: ShardWriter, piece: Piece, fit: Prepared, seen: Survey, weight: str | None, task_weights: Mapping[str, str]
+) -> Written:
     """Encode the rows of a piece and deal them out."""
     numbers = np.arange(piece.start, piece.start + piece.frame.height, dtype=np.int64)
     frame = numbered(piece.frame, seen.found)
     where = seen.dealer(frame, numbers, piece.split)
-    used = [*fit.encoder.columns, *(name for codec in fit.codecs.values() for name in codec.columns)]
+    used = [*fit.encoder.columns, *(name for codec in fit.codecs.values() for name in columns_read(codec))]
     frame, steps = finite(frame, list(dict.fromkeys(used)))
     fields, notes = fit.encoder.encode(frame, places=places_in_sample(numbers, seen))
     answers: dict[str, Field] = {}
     for task, codec in fit.codecs.items():
-        part = frame[list(codec.columns)]
-        answers[task] = codec.encode(part)
+        part = frame[columns_read(codec)]
+        own = task_weights.get(task)
+        answers[task] = replace(
+            codec.encode(part),
+            weight=None if own is None else some_weights(frame[own], f"task '{task}': weight_column"),
+        )
         more = getattr(codec, "notes", None)
         notes += more(part) if callable(more) else []
     weights = None if weight is None else some_weights(frame[weight])

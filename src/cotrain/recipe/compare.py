@@ -57,6 +57,11 @@ def compare(
             f"a comparison is made on test rows, but there are none (splits: {', '.join(rows.data.counts)}); "
             "give data.split a share or rows for test"
         )
+    if rows.data.streamed and config.data.split.method == "group":
+        raise DataError(
+            "where a split keeps groups together, intervals draw whole groups, which are not kept for rows that are read piece by piece; "
+            "compare on fewer rows (data.stream: false), or split by a column"
+        )
     name = f"{config.name}-compare"
     path = newest_folder(name, folder) if resume else new_folder(name, folder)
     if resume:

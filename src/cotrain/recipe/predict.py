@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +13,9 @@ from cotrain.core.errors import ConfigError, unknown
 from cotrain.core.fields import Batch
 from cotrain.core.spec import Task
 from cotrain.data.encode import TableEncoder
+from cotrain.data.manners import Manner, manners, numbered
+from cotrain.data.notes import Notes
+from cotrain.data.pieces import LargeTable
 from cotrain.data.read import Table
 from cotrain.model.compose import Model
 from cotrain.training.evaluate import predictions
@@ -44,6 +47,30 @@ def predict(
         for column, values in task.decode(output).items():
             columns[_free(column, columns)] = values.tolist() if isinstance(values, np.ndarray) and not rows else values
     return pl.DataFrame(columns), [*table.notes, *notes]
+
+
+def predict_pieces(
+    model: Model,
+    encoder: TableEncoder,
+    table: LargeTable,
+    thresholds: Mapping[str, float] | None = None,
+    notes: Notes | None = None,
+) -> Iterator[pl.DataFrame]:
+    """The same answers, piece by piece, so that memory does not grow with the rows; `notes` takes what there is to say.
+
+    How numbers are written in columns of words is taken from the first piece.
+    """
+    notes = notes if notes is not None else Notes()
+    found: dict[str, Manner] | None = None
+    for piece in table.pieces(notes):
+        if found is None:
+            found, said = manners(piece.frame, table.reading.decimal, table.comma_free)
+            notes.add(said)
+        with piece.placed():
+            part = Table(numbered(piece.frame, found), table.origin, reading=table.reading)
+            answers, said = predict(model, encoder, part, thresholds)
+        notes.add(said)
+        yield answers
 
 
 def with_thresholds(tasks: Mapping[str, Task], thresholds: Mapping[str, float]) -> dict[str, Task]:

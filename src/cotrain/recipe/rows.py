@@ -15,9 +15,12 @@ from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.spec import FieldSpec, Task
 from cotrain.data.drawn import RowData
 from cotrain.data.encode import TableEncoder
+from cotrain.data.large import too_large
+from cotrain.data.pieces import LargeTable, large_table
 from cotrain.data.prepare import prepare
-from cotrain.data.read import Table, read_table
+from cotrain.data.read import Table, found, read_table
 from cotrain.data.split import group_codes
+from cotrain.data.stream import prepare_stream
 from cotrain.recipe.build import build_task, build_tasks
 from cotrain.recipe.config import Config
 from cotrain.recipe.inputs import assign, no_column
@@ -46,20 +49,35 @@ class Rows:
 def load_rows(config: Config) -> Rows:
     """The rows a config names. Raises ConfigError for columns that are not there, with their lines; DataError for wrong cells."""
     settings = config.data
-    table = read_rows(config)
-    inputs, kinds, problems = input_columns(config, table.frame.columns)
+    table = large_rows(config) or read_rows(config)
+    columns = table.columns if isinstance(table, LargeTable) else table.frame.columns
+    inputs, kinds, problems = input_columns(config, columns)
     if problems:
         raise ConfigProblems(config.origin.ordered(problems), config.origin.file or "the config")
     try:
-        prepared = prepare(
-            table,
-            targets={task.name: task.codec for task in build_tasks(config)},
-            inputs=inputs,
-            settings=dataclasses.replace(settings, kinds=kinds),
-            task_weights=task_weights(config),
-            seed=config.seed,
-            cache=None if settings.cache is None or config.table is not None else Path(settings.cache),
-        )
+        targets = {task.name: task.codec for task in build_tasks(config)}
+        how = dataclasses.replace(settings, kinds=kinds)
+        cache = None if settings.cache is None or config.table is not None else Path(settings.cache)
+        if isinstance(table, LargeTable):
+            prepared = prepare_stream(
+                table,
+                targets=targets,
+                inputs=inputs,
+                settings=how,
+                task_weights=task_weights(config),
+                seed=config.seed,
+                cache=cache,
+            )
+        else:
+            prepared = prepare(
+                table,
+                targets=targets,
+                inputs=inputs,
+                settings=how,
+                task_weights=task_weights(config),
+                seed=config.seed,
+                cache=cache,
+            )
     except (ConfigError, DataError) as error:
         raise placed(config, error) from error
     try:
@@ -67,13 +85,40 @@ def load_rows(config: Config) -> Rows:
     except DataError as error:  # labels that settings name and the rows do not have
         raise placed(config, error) from error
     by = settings.split.by if settings.split.method == "group" else None
-    groups = None if by is None else group_codes(table.frame[by])
+    groups = None if by is None or isinstance(table, LargeTable) else group_codes(table.frame[by])
     return Rows(prepared.data, prepared.encoder, tasks, prepared.report, groups)
 
 
 def task_weights(config: Config) -> dict[str, str]:
     """{task: column of its own row weights}, for tasks that have one."""
     return {name: one.weight_column for name, one in config.tasks.items() if one.weight_column is not None}
+
+
+def large_rows(config: Config) -> LargeTable | None:
+    """The config's files, to be read piece by piece; None where they are to be read whole.
+
+    Raises ConfigError if rows handed in from memory are to be streamed, DataError for files that cannot be.
+    """
+    settings = config.data
+    if settings.stream is False or (config.table is not None and settings.stream == "auto"):
+        return None
+    if config.table is not None:
+        raise ConfigError(
+            "data.stream: rows that are in memory already cannot be read piece by piece; give the path of a file, or leave it out"
+        )
+    given: dict[str, Any] = {"train": settings.path if isinstance(settings.path, str) else list(settings.path)}
+    if settings.split.method == "files":
+        for name in ("valid", "test"):
+            one = getattr(settings.split, name)
+            given |= {} if one is None else {name: one if isinstance(one, str) else list(one)}
+    if settings.stream == "auto":
+        try:
+            large = too_large([path for one in given.values() for path in found(one)], settings.reading)
+        except DataError:  # whoever reads them says what is wrong
+            large = False
+        if not large:
+            return None
+    return large_table(given if len(given) > 1 else given["train"], settings.reading)
 
 
 def read_rows(config: Config) -> Table:

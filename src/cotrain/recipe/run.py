@@ -8,7 +8,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,10 @@ from cotrain.core.errors import DataError, RunError
 from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
 from cotrain.data.encode import TableEncoder
-from cotrain.data.read import read_table
+from cotrain.data.large import too_large
+from cotrain.data.notes import Notes
+from cotrain.data.pieces import large_table
+from cotrain.data.read import found, read_table
 from cotrain.model.compose import Model
 from cotrain.recipe.build import build_model, build_tasks, learnt_by
 from cotrain.recipe.config import Config, config_from_dict, load_config
@@ -32,7 +36,7 @@ from cotrain.recipe.folder import (
     write_text,
 )
 from cotrain.recipe.network import Trained, gathered, train_network
-from cotrain.recipe.predict import predict
+from cotrain.recipe.predict import predict, predict_pieces
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.training.baseline import constants
 from cotrain.training.checkpoint import read_state, write_state
@@ -41,6 +45,10 @@ from cotrain.training.watch import Watcher
 
 SPLITS = ("valid", "test")
 """The splits whose scores are stored; the training split is scored on request."""
+
+
+MANY = 1 << 30
+"""`cotrain predict` reads piece by piece what would take more than a quarter of these bytes; it costs nothing."""
 
 
 class DataWarning(UserWarning):
@@ -82,7 +90,7 @@ class Run:
                     "evaluate needs the data of the run, which came from memory and are not stored with it; "
                     "train from a file, or compare your targets with the answers of predict"
                 )
-            self._rows = load_rows(self.config)
+            self._rows = load_rows(as_before(self.config, self._documents["data.json"]))
             if self._rows.encoder.to_json() != self._encoder.to_json():
                 self._rows = None
                 raise DataError(
@@ -103,6 +111,24 @@ class Run:
         for note in notes:
             warnings.warn(note, DataWarning, stacklevel=2)
         return answers
+
+    def predict_pieces(
+        self, path: Path | str, *, thresholds: Mapping[str, float] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """The answers of `predict` for the rows of a file or a glob, frame after frame, so that memory does not grow with the rows.
+
+        Warns (DataWarning) at the end. Raises DataError for files that cannot be read piece by piece (npz, one JSON list).
+        """
+        notes = Notes()
+        table = large_table(path, self.config.data.reading)
+        yield from predict_pieces(self.model, self._encoder, table, thresholds, notes)
+        for note in notes.lines():
+            warnings.warn(note, DataWarning, stacklevel=2)
+
+    def in_pieces(self, path: Path | str) -> bool:
+        """Whether rows to predict are better read piece by piece: as `data.stream` of the config says, else where they are many."""
+        stream, reading = self.config.data.stream, self.config.data.reading
+        return too_large(found(path), reading, memory=MANY) if stream == "auto" else stream
 
     def save(self, folder: Path | str) -> Path:
         """Store the run in a new folder; `cotrain.load` reads it back. Raises RunError if the folder is in use."""
@@ -203,10 +229,13 @@ def train(
 def _trained(
     config: Config, *, folder: Path | str | None = None, resume: bool = False, progress: Watcher | None = None
 ) -> Run:
-    rows = load_rows(config)
     if resume:
         path = newest_folder(config.name, folder)
         same_config(config, path)
+        if (path / "data.json").exists():
+            config = as_before(config, read_json(path / "data.json"))
+    rows = load_rows(config)
+    if resume:
         if (path / "structure.json").exists() and plain(stored_config(path)["train"]) == plain(
             config.as_dict()["train"]
         ):
@@ -220,6 +249,13 @@ def _trained(
         config, rows.data, rows.specs, rows.tasks, seed=config.seed, folder=path, resume=resume, watcher=progress
     )
     return stored(config, rows, done, path)
+
+
+def as_before(config: Config, report: Mapping[str, Any]) -> Config:
+    """The config with `stream: auto` as it was decided when the report was written, on another machine perhaps."""
+    if config.data.stream != "auto" or config.table is not None:
+        return config
+    return replace(config, data=replace(config.data, stream="streamed" in report))
 
 
 def stored(config: Config, rows: Rows, done: Trained, folder: Path) -> Run:
