@@ -88,3 +88,14 @@ def test_fit_takes_a_preset_and_a_time_limit() -> None:
     assert run.config.head is not None
     assert run.config.train.time_limit == 100
     assert run.evaluate("test")["big"]["auc"] > 0.9
+
+
+def test_fit_takes_what_a_config_says_under_data() -> None:
+    rows = TABLE | {"code": [1, 2, 3] * 100}
+    run = cotrain.fit(
+        rows, tasks={"big": "binary"}, prepare={"kinds": {"code": "category"}}, head="linear", train={"epochs": 1}
+    )
+    assert run.config.data.kinds == {"code": "category"}
+    assert run.config.head is not None
+    with pytest.raises(ConfigError, match="did you mean 'kinds'"):
+        cotrain.fit(rows, tasks={"big": "binary"}, prepare={"kids": {}})

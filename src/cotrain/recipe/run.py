@@ -163,9 +163,11 @@ def fit(
     inputs: Any = None,
     encoder: Any = None,
     sharing: Any = None,
+    head: Any = None,
     balance: Any = None,
     train: Mapping[str, Any] | None = None,
     split: Mapping[str, Any] | None = None,
+    prepare: Mapping[str, Any] | None = None,
     preset: str | None = None,
     time_limit: float | str | None = None,
     seed: int = 0,
@@ -175,7 +177,8 @@ def fit(
 ) -> Run:
     """Train one network for several tasks on a frame, arrays or a path, and return the run.
 
-    The keys and their meaning are those of the config; objects are accepted wherever a name is. split: as under `data:`.
+    The keys and their meaning are those of the config; objects are accepted wherever a name is. split: as under `data:`;
+    prepare: the other keys there (kinds, impute, outliers, scaling, categories, weight ...).
     preset: fast, good or best fills in encoder and training for this number of rows. time_limit: of the training, seconds or words such as 2m.
     folder: where to store the run; without it nothing is left on disk (use `run.save`).
 
@@ -188,12 +191,12 @@ def fit(
     """
     tree: dict[str, Any] = {"tasks": tasks, "seed": seed}
     given = {"inputs": inputs, "encoder": encoder, "sharing": sharing, "balance": balance, "train": train, "name": name}
-    given["preset"] = preset
+    given |= {"head": head, "preset": preset}
     tree |= {key: value for key, value in given.items() if value is not None}
     from_path = isinstance(data, (str, Path)) or (
         isinstance(data, (list, tuple)) and all(isinstance(one, (str, Path)) for one in data)
     )
-    about: dict[str, Any] = {"cache": None}
+    about: dict[str, Any] = {"cache": None, **(prepare or {})}
     if from_path:
         about["path"] = str(data) if isinstance(data, (str, Path)) else [str(one) for one in data]
     if split is not None:
