@@ -28,6 +28,29 @@ def print_scores(metrics: Mapping[str, Any]) -> None:
     split = next((name for name in ("test", "valid") if splits.get(name)), None)
     if split is not None:
         print_split(split, splits[split], metrics.get("constant") or {})
+        print_learnt(split, splits[split], metrics.get("learnt") or {})
+
+
+def print_learnt(split: str, scores: Scores, learnt: Mapping[str, Mapping[str, Any]]) -> None:
+    """What tasks learnt on the validation rows, and log loss, calibration error and F1 of a split before and after."""
+    from cotrain.report.learnt_table import in_words
+
+    rows = []
+    for task, one in learnt.items():
+        before, after = one["before"].get(split, {}), scores.get(task, {})
+        moved = [
+            metric for metric in ("log_loss", "calibration_error", "f1") if before.get(metric) != after.get(metric)
+        ]
+        for index, metric in enumerate(moved):
+            said = (task, in_words(one)) if index == 0 else ("", "")
+            rows.append([*said, metric, figure(before.get(metric)), figure(after.get(metric))])
+    if rows:
+        print_table(
+            f"learnt on the validation rows, scored on {split} rows",
+            ["task", "learnt", "metric", "before", "after"],
+            rows,
+            numbers=(3, 4),
+        )
 
 
 def print_split(split: str, scores: Scores, constant: Scores) -> None:

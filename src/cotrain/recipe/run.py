@@ -311,17 +311,12 @@ def _documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
 def _learnt(
     tasks: Mapping[str, Task], plain_tasks: Mapping[str, Task], found: Mapping[str, Mapping[str, Gathered]]
 ) -> dict[str, Any]:
-    """{task: what it learnt on the validation rows, and the scores that depend on it before and after}."""
+    """{task: what it learnt on the validation rows, and its scores without that (before), by split}."""
     learnt = learnt_by(tasks)
     out = {}
     for name, one in learnt.items():
         before = {split: scores(plain_tasks, {name: rows[name]})[name] for split, rows in found.items() if name in rows}
-        after = {split: scores(tasks, {name: rows[name]})[name] for split, rows in found.items() if name in rows}
-        changed = {
-            split: {metric: [before[split][metric], value] for metric, value in reached.items()}
-            for split, reached in after.items()
-        }
-        out[name] = {**one, "before_and_after": changed}
+        out[name] = {**one, "before": before}
     return out
 
 

@@ -26,6 +26,7 @@ from cotrain.report.charts.cosines import Pair, cosine_chart, cosine_pairs
 from cotrain.report.charts.curves import loss_chart, norm_chart, score_chart, weight_chart
 from cotrain.report.charts.gains import gain_chart
 from cotrain.report.drawings import curve
+from cotrain.report.learnt_table import learnt_table
 from cotrain.report.lookup import Json
 from cotrain.report.reading import read_run
 from cotrain.report.run_folder import RunFolder
@@ -150,6 +151,7 @@ def _tables(run: RunFolder) -> dict[str, Any]:
     return {
         "score": result_tables.score_table(scores),
         "metric": result_tables.metric_table(scores),
+        "learnt": learnt_table(run.metrics) if run.metrics else None,
         "gain": result_tables.gain_table(comparison) if comparison else None,
         "delta": result_tables.delta_table(comparison) if comparison else None,
         "cost": result_tables.cost_table(run),

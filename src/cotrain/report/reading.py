@@ -17,6 +17,7 @@ from cotrain.report.run_folder import (
     Epoch,
     Gain,
     Interval,
+    Learnt,
     Metrics,
     RunFolder,
     Scores,
@@ -209,6 +210,10 @@ def _metrics(node: Node) -> Metrics | None:
         constant=_scores(node.at("constant")),
         cost=_cost(node.at("cost")),
         higher_is_better=better,
+        learnt={
+            task: Learnt(one.number("threshold"), one.at("calibration").text("name"), _scores(one.at("before")))
+            for task, one in node.at("learnt").entries()
+        },
     )
 
 

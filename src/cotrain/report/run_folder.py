@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from cotrain.report.lookup import Json
@@ -109,8 +109,19 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What a task learnt on the validation rows: its threshold and the kind of its calibration, where it has such; `before`: {split: scores}
+    without both.
+    """
+
+    threshold: float | None
+    calibration: str | None
+    before: Mapping[str, Mapping[str, float | None]]
+
+
+@dataclass(frozen=True)
 class Metrics:
-    """Scores of the kept epoch for each split, and of the best constant prediction on the test split."""
+    """Scores of the kept epoch for each split, and of the best constant prediction on the test split. `learnt`: by task."""
 
     best_epoch: float | None
     stopped: str | None
@@ -119,6 +130,7 @@ class Metrics:
     constant: Scores
     cost: Cost
     higher_is_better: Mapping[str, Mapping[str, bool]]
+    learnt: Mapping[str, Learnt] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
