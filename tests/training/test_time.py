@@ -90,9 +90,9 @@ def test_steps_lead_where_they_are_further_than_time() -> None:
 
 
 def test_time_for_validation_and_for_the_final_scores_is_kept_free() -> None:
-    clock = Clock(100.0, scored=1000)
+    clock = Clock(100.0, scored=3000)
     clock.before, clock.validation, clock.validating = 30.0, 10.0, 10.0
-    share = clock.look(rows=2000)  # 20 s for 2000 rows: the scores may take 10 s more
+    share = clock.look(rows=2000)  # 20 s for 2000 rows: a forward pass is a third: the scores may take 10 s more
     assert share == pytest.approx(30 / 80, rel=1e-3)
     clock.before = 80.1
     clock.look(rows=10**9)

@@ -1,8 +1,8 @@
 """The time a training has spent, and how much of its limit is left for steps.
 
-    share = spent / (limit - reserve)        reserve = longest validation so far + rows scored afterwards x seconds a trained row
+    share = spent / (limit - reserve)        reserve = longest validation so far + rows scored afterwards x seconds a trained row / 3
 
-The share never falls, and a checkpoint holds it: a resumed training goes on where it stood, wherever that takes it. Two trainings under
+(scoring a row is a forward pass, about a third of a step). The share never falls, and a checkpoint holds it: a resumed training goes on where it stood, wherever that takes it. Two trainings under
 a time limit differ as far as their machines do.
 """
 
@@ -40,7 +40,7 @@ class Clock:
         if self.limit is not None:
             spent = self.spent
             pace = max(spent - self.validating, 0.0) / rows if rows else 0.0
-            left = self.limit - self.validation - self.scored * pace
+            left = self.limit - self.validation - self.scored * pace / 3
             self.out = spent >= left
             self.share = max(self.share, min(1.0, spent / left) if left > 0 else 1.0)
         return self.share
