@@ -74,3 +74,30 @@ def test_the_path_is_meant_from_the_configs_folder(tmp_path: Path) -> None:
     other.mkdir()
     (other / "made.yaml").write_text(initial_config(path, ["sex"], beside=other))
     assert Path(str(load_config(other / "made.yaml").data.path)).resolve() == path
+
+
+def test_other_kinds_are_named_beside_and_not_chosen(tmp_path: Path) -> None:
+    draw = np.random.default_rng(2)
+    path = table(
+        tmp_path,
+        claims=draw.poisson(20 * draw.random(ROWS)),
+        grade=[1, 2, 3, 4] * 20,
+        cost=draw.lognormal(3, 1.5, ROWS),
+        change=draw.normal(size=ROWS),
+    )
+    text = initial_config(path, ["claims", "grade", "cost", "change"], beside=tmp_path)
+    lines = {line.split(":")[0].strip(): line for line in text.splitlines() if line.startswith("  ") and "#" in line}
+    assert "regression" in lines["claims"]
+    assert "; count if" in lines["claims"]
+    assert "multiclass" in lines["grade"]
+    assert "; ordinal if" in lines["grade"]
+    assert "; positive if" in lines["cost"]
+    assert ";" not in lines["change"]
+
+
+def test_a_column_of_lists_is_a_set_of_labels(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": np.random.default_rng(0).normal(size=ROWS), "tags": [["a", "b"], ["a"]] * (ROWS // 2)})
+    frame.write_parquet(tmp_path / "table.parquet")
+    text = initial_config(tmp_path / "table.parquet", ["tags"], beside=tmp_path)
+    assert "tags: multilabel   # a 80, b 40" in text
+    assert load_config(written(tmp_path / "table.parquet", ["tags"])).tasks["tags"].kind == "multilabel"

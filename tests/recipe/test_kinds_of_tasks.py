@@ -16,6 +16,7 @@ from cotrain.losses import NegativeBinomialDeviance, gamma_deviance
 from cotrain.recipe.compare import compare
 from cotrain.recipe.config import config_from_dict
 from cotrain.recipe.folder import read_json
+from cotrain.report import write_report
 
 TRAIN = {"epochs": 12, "batch_size": 32, "early_stopping": None, "optimizer": {"name": "adamw", "lr": 0.02}}
 SMALL = {"name": "mlp", "widths": [16, 8]}
@@ -92,6 +93,16 @@ def test_a_saved_run_predicts_the_same_bits(run, tmp_path: Path) -> None:
     rows = made(40, seed=9)
     assert again.predict(rows).equals(run.predict(rows))
     assert again.model.tasks == run.model.tasks
+
+
+def test_the_report_shows_every_kind_with_its_metric(run, tmp_path: Path) -> None:
+    folder = run.save(tmp_path / "kept")
+    text = write_report(folder).read_text()
+    for words in ("weighted κ", "D²", "pinball", "concordance", "coverage"):
+        assert words in text
+    flags = run.metrics["higher_is_better"]
+    assert flags["price"]["pinball"] is False
+    assert "coverage" not in flags["price"]  # near a value of its own, and neither higher nor lower
 
 
 def test_tasks_made_in_python_keep_their_settings_when_they_are_stored(tmp_path: Path) -> None:

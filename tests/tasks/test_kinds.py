@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from cotrain.core.errors import ConfigError, DataError
-from cotrain.core.fields import Field
-from cotrain.heads import LinearHead, ProportionalHead
+from cotrain.core.fields import Batch, Field
+from cotrain.core.spec import FieldSpec
+from cotrain.encoders import MLP
+from cotrain.heads import LinearHead, MLPHead
 from cotrain.losses import NegativeBinomialDeviance, TweedieDeviance, gamma_deviance, log_squared_error, squared_error
 from cotrain.losses.cumulative_link import cumulative_logits
+from cotrain.model import Model
 from cotrain.tasks import Count, Multilabel, Ordinal, Positive, Quantile, Survival
 from cotrain.tasks.survival_times import Curves
 
@@ -150,9 +153,20 @@ def test_thresholds_never_cross_whatever_the_head() -> None:
     assert bool((below >= 0.5).all())  # the median class
 
 
-def test_the_head_is_proportional_unless_one_is_given() -> None:
-    assert Ordinal("y", classes=3).head == ProportionalHead()
-    assert Ordinal("y", classes=3, head=LinearHead()).head == LinearHead()
+@pytest.mark.parametrize(
+    ("own", "network", "constants"),
+    [(None, None, True), (None, MLPHead(widths=[4]), True), (LinearHead(), MLPHead(widths=[4]), False)],
+)
+def test_the_networks_head_gives_the_score_unless_the_task_brings_its_own(
+    own: Any, network: Any, constants: bool
+) -> None:
+    model = Model(encoder=MLP(widths=[8]), tasks=[Ordinal("y", classes=4, head=own)], head=network)
+    model.build({"main": {"x": FieldSpec("number", ("a", "b"))}})
+    outputs = model.predict(Batch({"x": Field.dense(torch.randn(6, 2))}))["y"]
+    assert outputs.shape == (6, 3)
+    assert (outputs[:, 1].unique().numel() == 1) == constants
+    deep = sum(isinstance(one, torch.nn.ReLU) for one in model.heads.modules())
+    assert deep == int(network is not None and own is None)
 
 
 # ------------------------------------------------------------------------------------------------------ counts and amounts

@@ -206,6 +206,13 @@ class Task(Protocol):
     def with_codec(self, codec: Any) -> Task: ...
 
 
+@runtime_checkable
+class Headed(Protocol):
+    """A task whose own default is a form around whatever head the network gives to tasks that bring none."""
+
+    def headed(self, head: HeadSettings) -> HeadSettings: ...
+
+
 class Learnt(Protocol):
     """What a task learnt on validation rows: plain JSON, and notes on what was asked for and could not be had."""
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cotrain.core.fields import Field
 from cotrain.core.signals import Shape, Signal
-from cotrain.core.spec import Head, Wants
+from cotrain.core.spec import Head, HeadSettings, Wants
 from cotrain.core.widths import layer_widths
 from cotrain.heads.linear import LinearHead, check_dropout
 from cotrain.heads.mlp import MLPHead
@@ -37,19 +37,30 @@ class ProportionalHead:
         check_dropout("proportional", self.dropout)
 
     def build(self, shapes: Sequence[Shape], outputs: int) -> nn.Module:
-        settings = (
-            MLPHead(widths=self.widths, dropout=self.dropout) if self.widths else LinearHead(dropout=self.dropout)
-        )
-        return ScoreAndConstants(settings.build(shapes, 1), outputs - 1)
+        deep, plain = MLPHead(widths=self.widths, dropout=self.dropout), LinearHead(dropout=self.dropout)
+        return ProportionalFrom(deep if self.widths else plain).build(shapes, outputs)
+
+
+@dataclass(frozen=True)
+class ProportionalFrom:
+    """The same form around any other head, which gives the score."""
+
+    score: HeadSettings
+
+    name: ClassVar[str] = "proportional_from"
+
+    def build(self, shapes: Sequence[Shape], outputs: int) -> nn.Module:
+        return ScoreAndConstants(self.score.build(shapes, 1), outputs - 1)
 
 
 class ScoreAndConstants(nn.Module):
     """A head of one output, and constants beside it: [B, 1] -> [B, 1 + constants]. The constants begin at 0."""
 
-    wants: Wants = "vector"
+    wants: Wants
 
     def __init__(self, score: nn.Module, constants: int) -> None:
         super().__init__()
+        self.wants = cast(Head, score).wants
         self.score = score
         self.constants = nn.Parameter(torch.zeros(constants))
 

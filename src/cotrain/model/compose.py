@@ -18,7 +18,7 @@ from cotrain.core.errors import ConfigError, DataError, unknown
 from cotrain.core.fields import Batch, Field, label_count
 from cotrain.core.naming import slot
 from cotrain.core.signals import Shape
-from cotrain.core.spec import EncoderSettings, FieldSpec, Head, HeadSettings, InputSpec, SharingSettings, Task
+from cotrain.core.spec import EncoderSettings, FieldSpec, Head, Headed, HeadSettings, InputSpec, SharingSettings, Task
 from cotrain.core.stacked import loops_in
 from cotrain.heads.linear import LinearHead, PooledHead
 from cotrain.model.given import beside_parents, check_given, parent_of, with_parents
@@ -184,7 +184,10 @@ class Model(nn.Module):
             raise ConfigError(
                 f"task '{task.name}' ({task.kind}): the number of classes is not known; give classes=..., or fit its codec on the data"
             )
-        settings = task.head or cast(HeadSettings | None, self._recipe["head"]) or LinearHead()
+        settings = task.head
+        if settings is None:
+            settings = cast(HeadSettings | None, self._recipe["head"]) or LinearHead()
+            settings = task.headed(settings) if isinstance(task, Headed) else settings
         return settings.build(shapes, task.outputs)
 
     # ----------------------------------------------------------------------------------------------------------- running

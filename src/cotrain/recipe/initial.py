@@ -56,7 +56,7 @@ def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Pa
         )
         raise ConfigError("; ".join(problems) + hint)
     columns = infer(frame)
-    kinds = {name: _task_kind(columns[name]) for name in targets}
+    kinds = {name: _task_kind(columns[name], frame.schema[name]) for name in targets}
     refused = [_refusal(columns[name]) for name, kind in kinds.items() if kind is None]
     if refused:
         raise ConfigError("; ".join(refused))
@@ -77,7 +77,10 @@ def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Pa
             'inputs: ["*"]                 # every column that is no target; ["*", "-zip"] leaves one out'
             + (f". Not read: {_listed(unused, 6)}" if unused else ""),
             "tasks:",
-            *(f"  {quoted(name)}: {kind}   # {_seen(frame[name], kind)}" for name, kind in kinds.items()),
+            *(
+                f"  {quoted(name)}: {kind}   # {_seen(frame[name], kind)}{_other(frame[name], kind)}"
+                for name, kind in kinds.items()
+            ),
             "preset: good                  # or fast, best: encoder, head and training by the number of rows",
             "sharing: hard                 # one trunk for all tasks; `cotrain methods sharing` lists others",
             "balance: sum                  # equal weights; `cotrain methods balance` lists others",
@@ -88,7 +91,9 @@ def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Pa
     )
 
 
-def _task_kind(column: Column) -> str | None:
+def _task_kind(column: Column, dtype: pl.DataType) -> str | None:
+    if isinstance(dtype, (pl.List, pl.Array)) and not dtype.inner.is_nested():
+        return "multilabel"
     return {"number": "regression", "binary": "binary", "category": "multiclass"}.get(column.kind)
 
 
@@ -121,10 +126,34 @@ def _seen(series: pl.Series, kind: str | None) -> str:
         numbers = held.cast(pl.Float64, strict=False).drop_nulls()
         low, middle, high = (numbers.quantile(share) for share in (0.0, 0.5, 1.0))
         return f"{low:.4g} to {high:.4g}, median {middle:.4g}{missing}"
+    if kind == "multilabel":
+        held = held.explode().drop_nulls()
     counts = held.cast(pl.String).value_counts(sort=True)
     shown = [f"{_inline(label)} {count:,}" for label, count in counts.head(4).iter_rows()]
     rest = f" and {counts.height - 4} more" if counts.height > 4 else ""
     return f"{', '.join(shown)}{rest}{missing}"
+
+
+def _other(series: pl.Series, kind: str | None) -> str:
+    """Another kind that a person may prefer, which only they can know: the cells allow it, and nothing more.
+
+    >>> _other(pl.Series([0, 3, 1, 0, 0, 9]), "regression"), _other(pl.Series([3, 1, 2]), "multiclass"), _other(pl.Series([-1.5]), "regression")
+    ('; count if these are counted things', '; ordinal if their order means something', '')
+    """
+    if kind not in ("regression", "multiclass"):
+        return ""
+    numbers = series.drop_nulls().cast(pl.Float64, strict=False)
+    if numbers.null_count() or not len(numbers):
+        return ""
+    if kind == "multiclass":
+        return "; ordinal if their order means something"
+    if not numbers.is_between(0, float("inf")).all():
+        return ""
+    whole = bool((numbers == numbers.round(0)).all())
+    if whole and (numbers == 0).any():
+        return "; count if these are counted things"
+    skewed = float(numbers.mean() or 0.0) > 1.5 * float(numbers.median() or 0.0)  # type: ignore[arg-type]
+    return "; positive if these are amounts, whose spread grows with their size" if skewed else ""
 
 
 def _inline(text: str) -> str:

@@ -38,6 +38,7 @@ from cotrain.recipe.folder import (
 from cotrain.recipe.network import Trained, gathered, train_network
 from cotrain.recipe.predict import predict, predict_pieces
 from cotrain.recipe.rows import Rows, load_rows
+from cotrain.tasks.scores import NEITHER
 from cotrain.training.baseline import constants
 from cotrain.training.checkpoint import read_state, write_state
 from cotrain.training.evaluate import Gathered, Scores, scores
@@ -291,7 +292,7 @@ def _documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
         "learnt": _learnt(tasks, plain_tasks, found),
         "cost": dict(done.cost),
         "higher_is_better": {
-            name: {metric: tasks[name].metrics.higher_is_better(metric) for metric in one}
+            name: {metric: tasks[name].metrics.higher_is_better(metric) for metric in one if metric not in NEITHER}
             for name, one in {**reached["valid"], **reached["test"]}.items()
         },
     }

@@ -15,7 +15,7 @@ from torch import Tensor
 from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import HeadSettings, Loss
-from cotrain.heads.proportional import ProportionalHead
+from cotrain.heads.proportional import ProportionalFrom
 from cotrain.losses.cumulative_link import CumulativeLink, cumulative_logits, outputs_of
 from cotrain.losses.ordered import LEAST_GAP
 from cotrain.tasks.averaging import mean_logit
@@ -155,8 +155,8 @@ class Ordinal(Fitted[OrdinalCodec]):
     """A target whose classes have an order: grades, stages, ratings.
 
     classes: their labels from the lowest to the highest, or how many (targets are then 0 .. C - 1); by value if not given and all are numbers.
-    head: settings of a head, `proportional` if None: one score, and thresholds that are the same for every row (proportional odds). Any other
-    head lets the distances of the thresholds vary with the row; they rise all the same. metric: kappa (quadratic weights), accuracy,
+    head: if None, the network's usual head gives one score, and the thresholds are the same for every row (proportional odds, as the head
+    `proportional` has it). Any other head lets the distances of the thresholds vary with the row; they rise all the same. metric: kappa (quadratic weights), accuracy,
     mae (in ranks), f1_macro, auc or log_loss. The other settings as in `Binary`.
     """
 
@@ -192,14 +192,16 @@ class Ordinal(Fitted[OrdinalCodec]):
                 f"task '{self.name}': classes must be a number of at least 2, or at least two different labels from the lowest to the highest, "
                 f"got {self.classes!r}"
             )
-        if self.head is None:
-            object.__setattr__(self, "head", ProportionalHead())
         if isinstance(self.loss, CumulativeLink):
             object.__setattr__(self, "loss", CumulativeLink(self.codec.base))
 
     def _given(self) -> tuple[str, ...]:
         classes: Sequence[object] = range(self.classes) if isinstance(self.classes, int) else self.classes or ()
         return (classes,) if isinstance(classes, str) else tuple(as_label(label) for label in classes)
+
+    def headed(self, head: HeadSettings) -> HeadSettings:
+        """The proportional-odds form around a head."""
+        return ProportionalFrom(head)
 
     def unfitted(self) -> OrdinalCodec:
         return OrdinalCodec(ClassCodec(self.name, target_columns(self.name, self.columns), self._given()))

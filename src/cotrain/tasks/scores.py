@@ -28,6 +28,8 @@ LOWER_IS_BETTER = frozenset(
         "integrated_brier",
     }
 )
+NEITHER = frozenset({"coverage", "mean_ratio"})
+"""Figures that should be near a value of their own (the levels' difference, 1): shown, and never what a task is judged by."""
 
 
 def higher_is_better(metric: str) -> bool:
