@@ -67,7 +67,7 @@ def test_equal_cells_are_equal_words_whatever_their_type(cells: list[int | None]
 @given(st.lists(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=8))
 def test_numbers_written_out_are_typed_back_to_the_last_bit(cells: list[float | None]) -> None:
     words = pl.Series("x", [None if cell is None else repr(cell) for cell in cells], dtype=pl.String)
-    frame, _ = typed(pl.DataFrame({"x": words}))
+    frame, _, _ = typed(pl.DataFrame({"x": words}))
     assert np.array_equal(
         as_floats(frame["x"]), np.array([np.nan if cell is None else cell for cell in cells]), equal_nan=True
     )

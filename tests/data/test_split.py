@@ -187,3 +187,18 @@ def test_settings_that_contradict_themselves_are_refused(settings_: dict[str, ob
 def test_an_unknown_column_is_answered_with_the_nearest(frame: pl.DataFrame) -> None:
     with pytest.raises(DataError, match="did you mean 'when'"):
         split_rows(frame, SplitSettings("time", by="whne"))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(10, 24), st.integers(0, 2**20), st.integers(2, 6), st.booleans())
+def test_a_stratified_split_of_a_dozen_rows_leaves_no_wanted_split_empty(
+    rows: int, seed: int, classes: int, third: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    frame = pl.DataFrame({name: random.integers(0, classes, rows) for name in "ab"}).with_columns(
+        pl.Series("c", random.normal(size=rows))
+    )
+    fractions = (0.7, 0.1, 0.2) if third else (0.85, 0.0, 0.15)
+    found = split_rows(frame, SplitSettings("stratified", fractions), seed=seed, targets=["a", "b", "c"]).rows
+    assert set(found) == ({"train", "valid", "test"} if third else {"train", "test"})
+    assert sorted(torch.cat(list(found.values())).tolist()) == list(range(rows))

@@ -309,3 +309,34 @@ def test_a_row_is_dealt_by_itself_alone() -> None:
     assert set(where.tolist()) == {0, 2}
     assert dealer(frame[30:40], rows[30:40], None).tolist() == where[30:40].tolist()
     assert Dealer(dealer.settings, 1)(frame, rows, None).tolist() != where.tolist()
+
+
+def test_what_encoders_do_to_cells_is_counted_in_all_rows(
+    file: Path, monkeypatch: pytest.MonkeyPatch, targets: dict[str, Any]
+) -> None:
+    settings = replace(COLUMN, outliers=OutlierSettings("quantile", low=0.1, high=0.9), kinds={"who": "number"})
+
+    def steps(prepared: Prepared) -> list[dict[str, Any]]:
+        named = ("outlier clipped", "missing cell filled")
+        return [one for one in prepared.report["cleaning"] if one["step"] in named]
+
+    memory = steps(prepare(read_table(file), targets=targets, settings=settings))
+    assert {(one["step"], one["column"]) for one in memory} >= {("missing cell filled", "x"), ("outlier clipped", "x")}
+    assert steps(prepare_stream(large_table(file), targets=targets, settings=settings)) == memory
+    real = survey
+    monkeypatch.setattr("cotrain.data.stream.survey", lambda *given, **named: real(*given, **named, size=300))
+    sampled = steps(prepare_stream(large_table(file), targets=targets, settings=settings))
+    assert [(one["column"], one["count"]) for one in sampled if one["step"] == "missing cell filled"] == [
+        (one["column"], one["count"]) for one in memory if one["step"] == "missing cell filled"
+    ]
+
+
+def test_money_is_read_in_pieces_as_it_is_in_memory(tmp_path: Path, toys: Callable[..., dict[str, Any]]) -> None:
+    lines = [f"{place % 7}.{place:03d},50 €;{place % 5}" for place in range(400)]
+    (tmp_path / "money.csv").write_text("\n".join(["pay;y", *lines]), encoding="utf-8")
+    settings = DataSettings(kinds={"y": "number"})
+    streamed = prepare_stream(large_table(tmp_path / "money.csv"), targets=toys("y"), settings=settings)
+    assert dict(streamed.encoder.manners)["pay"] == "comma €"
+    rows, _ = all_rows(streamed)
+    memory = streamed.encoder.encode(read_table(tmp_path / "money.csv").frame)[0]["numbers"].values
+    assert torch.equal(rows.inputs["numbers"].values, memory[rows.row])

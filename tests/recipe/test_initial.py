@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cotrain.core.errors import ConfigError
+from cotrain.core.errors import ConfigError, DataError
 from cotrain.data.read import read_table
+from cotrain.recipe.check import check
 from cotrain.recipe.config import load_config
 from cotrain.recipe.initial import initial_config
 
@@ -101,3 +102,25 @@ def test_a_column_of_lists_is_a_set_of_labels(tmp_path: Path) -> None:
     text = initial_config(tmp_path / "table.parquet", ["tags"], beside=tmp_path)
     assert "tags: multilabel   # a 80, b 40" in text
     assert load_config(written(tmp_path / "table.parquet", ["tags"])).tasks["tags"].kind == "multilabel"
+
+
+@pytest.mark.parametrize("rows", [10, 12, 15, 20])
+def test_a_config_of_a_dozen_rows_can_be_trained(tmp_path: Path, rows: int) -> None:
+    draw = np.random.default_rng(rows)
+    frame = pl.DataFrame(
+        {
+            "weight": draw.normal(70, 9, rows),
+            "sex": [("f", "m")[place % 2] for place in range(rows)],
+            "grade": [("a", "b", "c")[place % 3] for place in range(rows)],
+            "height": draw.normal(1.7, 0.1, rows),
+        }
+    )
+    frame.write_csv(tmp_path / "table.csv")
+    for targets in (["sex"], ["grade"], ["height"], ["sex", "grade", "height"]):
+        assert check(load_config(written(tmp_path / "table.csv", targets))).problems == ()
+
+
+def test_a_table_of_a_few_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n3,4\n")
+    with pytest.raises(DataError, match=r"at least 10 rows are needed .* got 2"):
+        initial_config(tmp_path / "table.csv", ["b"])

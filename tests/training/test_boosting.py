@@ -63,3 +63,20 @@ def test_weights_of_words_are_read_as_numbers() -> None:
     renamed = [Batch({"words": one.inputs["numbers"]}, one.targets) for one in (train, test)]
     found = boosted_output(Regression("size"), renamed[0], None, renamed[1], specs, 0)
     assert torch.equal(found, boosted_output(Regression("size"), train, None, test, SPECS, 0))
+
+
+def test_a_missing_number_is_given_as_missing_and_not_as_its_filler() -> None:
+    train, test = batch(300, 0), batch(60, 1)
+    gap = [torch.rand(len(one), 2, generator=torch.Generator().manual_seed(5)) > 0.3 for one in (train, test)]
+    holed = [
+        Batch({"numbers": Field.dense(one.inputs["numbers"].values.where(held, 9.0), held)}, one.targets)
+        for one, held in zip((train, test), gap, strict=True)
+    ]
+    found = boosted_output(Regression("size"), holed[0], None, holed[1], SPECS, 0)
+    x = [
+        np.where(held.numpy(), one.inputs["numbers"].values.double().numpy(), np.nan)
+        for one, held in zip((train, test), gap, strict=True)
+    ]
+    model = HistGradientBoostingRegressor(max_iter=100, early_stopping=False, random_state=0)
+    model.fit(x[0], train.targets["size"].values[:, 0].double().numpy())
+    assert found.squeeze(1).numpy() == pytest.approx(model.predict(x[1]))

@@ -61,16 +61,31 @@ def described_columns(
     return out
 
 
-def changed(encoder: TableEncoder, frame: pl.DataFrame, training: NDArray[np.int64]) -> list[Step]:
-    """What the encoders did to cells: how many in all rows, and how many of them in `training` (row numbers)."""
-    steps: list[Step] = []
+Changes = dict[tuple[str, str | None, str], tuple[int, int]]
+"""{(step, column, detail): (cells or rows changed, those of them in the training split)}."""
+
+
+def counted_changes(encoder: TableEncoder, frame: pl.DataFrame, training: NDArray[np.int64]) -> Changes:
+    """What the encoders do to the cells of these rows. training: the places of the rows of the training split."""
+    counts: Changes = {}
     for one in encoder.encoders:
         for change in one.changes(frame) if isinstance(one, CountedEncoder) else ():
-            if count := int(change.cells.sum()):
-                inside = int(change.cells[training].sum())
-                detail = f"{change.detail}; {inside} of them in training"
-                steps.append(Step(change.step, change.column, count, detail))
-    return steps
+            key = (change.step, change.column, change.detail)
+            counts[key] = (int(change.cells.sum()), int(change.cells[training].sum()))
+    return counts
+
+
+def change_steps(counts: Changes) -> list[Step]:
+    """The steps of a report for changes that met a cell.
+
+    >>> change_steps({("outlier clipped", "pay", "outside 1 to 9"): (5, 3), ("outlier clipped", "age", "outside 0 to 99"): (0, 0)})
+    [Step(step='outlier clipped', column='pay', count=5, detail='outside 1 to 9; 3 of them in training')]
+    """
+    return [
+        Step(step, column, cells, f"{detail}; {inside} of them in training")
+        for (step, column, detail), (cells, inside) in counts.items()
+        if cells
+    ]
 
 
 def label_counts(ready: Ready, task: str, data: EncodedData, splits: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ missing, `categories` [B, C] int64 and `words` [B, C] float32 (weights of words 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -29,12 +29,13 @@ from cotrain.data.date_parts import DateEncoder
 from cotrain.data.forest import ForestEncoder
 from cotrain.data.infer import ENCODED, Column
 from cotrain.data.leaving import in_forest
+from cotrain.data.manners import Manner, numbered
 from cotrain.data.numbers import NumberEncoder, as_floats
 from cotrain.data.settings import MISSING, DataSettings
 from cotrain.data.target_statistics import TargetEncoder, target_values
 from cotrain.data.words import BagEncoder
 
-FORMAT = 6
+FORMAT = 7
 """Raised whenever the same table would be split otherwise or encoded into other numbers; part of every cache key and stored file."""
 
 PLAIN = DataSettings()
@@ -111,11 +112,15 @@ def jointly(
 
 @dataclass(frozen=True)
 class TableEncoder:
-    """The encoders of all input columns in order. known: every column the training table had. words: they mean missing."""
+    """The encoders of all input columns in order. known: every column the training table had. words: they mean missing.
+
+    manners: ((column, how its numbers were written), ...) of all columns that came as words; later rows that come so are read so.
+    """
 
     encoders: tuple[ColumnEncoder, ...]
     known: tuple[str, ...] = ()
     words: tuple[str, ...] = MISSING
+    manners: tuple[tuple[str, Manner], ...] = ()
 
     @staticmethod
     def fit(
@@ -126,6 +131,7 @@ class TableEncoder:
         training: Training | None = None,
         known: Sequence[str] = (),
         words: Sequence[str] = MISSING,
+        manners: Mapping[str, Manner] | None = None,
     ) -> TableEncoder:
         """Fitted on the rows of `frame`, which must be training rows. Columns of other kinds than `ENCODED` are left out.
 
@@ -140,7 +146,9 @@ class TableEncoder:
                 "name more inputs, or say another kind in data.kinds"
             )
         encoders += jointly(frame, columns, settings, training)
-        return TableEncoder(tuple(encoders), tuple(known) or tuple(frame.columns), tuple(words))
+        return TableEncoder(
+            tuple(encoders), tuple(known) or tuple(frame.columns), tuple(words), tuple((manners or {}).items())
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -179,6 +187,7 @@ class TableEncoder:
         if extra:
             notes.append(f"columns not met in training are ignored: {', '.join(extra)}")
         frame, _ = tidy(frame[list(self.columns)], self.words)
+        frame = numbered(frame, dict(self.manners))
         blocks = {name: _Block(name, spec, frame.height) for name, spec in self.specs.items()}
         problems: list[str] = []
         for one in self.encoders:
@@ -211,6 +220,7 @@ class TableEncoder:
             "format": FORMAT,
             "known": list(self.known),
             "words": list(self.words),
+            "manners": dict(self.manners),
             "columns": [one.to_json() for one in self.encoders],
         }
 
@@ -223,7 +233,7 @@ class TableEncoder:
                 "it was written by another version of cotrain: train again, or use that version"
             )
         encoders = tuple(_KINDS[one["kind"]].from_json(one) for one in value["columns"])
-        return TableEncoder(encoders, tuple(value["known"]), tuple(value["words"]))
+        return TableEncoder(encoders, tuple(value["known"]), tuple(value["words"]), tuple(value["manners"].items()))
 
 
 class _Block:

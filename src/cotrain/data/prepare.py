@@ -22,7 +22,7 @@ from cotrain.core.fields import Field
 from cotrain.core.randomness import derive
 from cotrain.core.spec import Codec, FieldSpec
 from cotrain.core.state import plain
-from cotrain.data.account import changed, described_columns, label_counts
+from cotrain.data.account import change_steps, counted_changes, described_columns, label_counts
 from cotrain.data.choose import check_columns, chosen, columns_read, target_columns, used_kinds
 from cotrain.data.clean import Step, marks, repeated
 from cotrain.data.columns import Training
@@ -129,10 +129,11 @@ def prepare(
         training=Training(labels, derive(seed, "encoders")),
         known=table.frame.columns,
         words=table.reading.words,
+        manners=table.manners,
     )
     fields, said = encoder.encode(ready.frame, places=places_of(splits["train"], len(table)))
     said += told
-    steps += changed(encoder, ready.frame, splits["train"].numpy())
+    steps += change_steps(counted_changes(encoder, ready.frame, splits["train"].numpy()))
     data = EncodedData(fields, answers, splits=splits, weight=ready.weight, source=source)
     found = warnings(
         ready.frame,

@@ -22,6 +22,7 @@ from cotrain.core.errors import DataError, nearest
 from cotrain.data.clean import Step, tidy
 from cotrain.data.delimited import read_delimited, unpacked
 from cotrain.data.frames import from_columns, from_memory
+from cotrain.data.manners import Manner
 from cotrain.data.settings import ReadSettings
 from cotrain.data.typed import as_words, typed
 
@@ -44,7 +45,8 @@ class Table:
 
     frame: the cells, words stripped and missing words made missing, numbers typed. origin: said in reports. notes: what was
     found out. steps: what was changed, counted. files: (path, rows) in the frame's order. reading: how it was read.
-    parts: {split: number of rows}, in the frame's order, where the files were given split by split.
+    parts: {split: number of rows}, in the frame's order, where the files were given split by split. manners: {column: how its numbers
+    were written}, where they came as words.
     """
 
     frame: pl.DataFrame
@@ -54,6 +56,7 @@ class Table:
     files: tuple[tuple[Path, int], ...] = ()
     reading: ReadSettings = field(default_factory=ReadSettings)
     parts: Mapping[str, int] = field(default_factory=dict)
+    manners: Mapping[str, Manner] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.frame.height
@@ -70,9 +73,10 @@ class Table:
         return digest.hexdigest()
 
 
-def read_table(source: Any, settings: ReadSettings = PLAIN) -> Table:
+def read_table(source: Any, settings: ReadSettings = PLAIN, *, known: Mapping[str, Manner] | None = None) -> Table:
     """The table behind a path, a glob, a list of paths, or a polars / pandas frame, NumPy array or dict of columns.
 
+    known: how the numbers of a table read before are written, for a table like it.
     Raises DataError, saying what to do, if there is no such file, it is only half written, or several files disagree.
 
     >>> table = read_table({"x": ["1", "?", " 3"]})
@@ -82,10 +86,10 @@ def read_table(source: Any, settings: ReadSettings = PLAIN) -> Table:
     if isinstance(source, Table):
         return source
     if isinstance(source, (str, Path)) or _paths(source):
-        return from_files(found(source if isinstance(source, (str, Path)) else list(source)), settings)
+        return from_files(found(source if isinstance(source, (str, Path)) else list(source)), settings, known)
     frame, origin, notes = from_memory(source)
-    frame, steps, said = tidied(frame, settings, comma_free=False)
-    return Table(frame, origin, [*notes, *said], steps, reading=settings)
+    frame, steps, said, manners = tidied(frame, settings, comma_free=False, known=known)
+    return Table(frame, origin, [*notes, *said], steps, reading=settings, manners=manners)
 
 
 def read_given(files: Mapping[str, Any], settings: ReadSettings = PLAIN) -> Table:
@@ -97,7 +101,9 @@ def read_given(files: Mapping[str, Any], settings: ReadSettings = PLAIN) -> Tabl
     order = [name for name in ("train", "valid", "test") if name in files]
     if "train" not in order or len(order) != len(files):
         raise DataError(f"sources for train and for valid or test are expected, got {', '.join(files) or 'none'}")
-    tables = {name: read_table(files[name], settings) for name in order}
+    tables = {"train": read_table(files["train"], settings)}
+    known = tables["train"].manners
+    tables |= {name: read_table(files[name], settings, known=known) for name in order[1:]}
     origin = "; ".join(f"{name}: {table.origin}" for name, table in tables.items())
     frame = joined([(f"the {name} file", table.frame) for name, table in tables.items()])
     return Table(
@@ -108,6 +114,7 @@ def read_given(files: Mapping[str, Any], settings: ReadSettings = PLAIN) -> Tabl
         tuple(file for table in tables.values() for file in table.files),
         settings,
         {name: len(table) for name, table in tables.items()},
+        known,
     )
 
 
@@ -138,7 +145,7 @@ def found(source: str | Path | Sequence[str | Path]) -> list[Path]:
     raise DataError(f"no file '{text}': {hint}")
 
 
-def from_files(paths: Sequence[Path], settings: ReadSettings) -> Table:
+def from_files(paths: Sequence[Path], settings: ReadSettings, known: Mapping[str, Manner] | None = None) -> Table:
     """One table from one or several files with the same columns."""
     frames, notes, files = [], [], []
     comma_free = False
@@ -148,9 +155,9 @@ def from_files(paths: Sequence[Path], settings: ReadSettings) -> Table:
         frames.append((f"'{path}'", frame))
         notes += [note if len(paths) == 1 else f"{path.name}: {note}" for note in said]
         files.append((path, frame.height))
-    frame, steps, said = tidied(joined(frames), settings, comma_free)
+    frame, steps, said, manners = tidied(joined(frames), settings, comma_free, known)
     origin = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, {paths[0]} to {paths[-1]}"
-    return Table(frame, origin, [*notes, *said], steps, tuple(files), settings)
+    return Table(frame, origin, [*notes, *said], steps, tuple(files), settings, manners=manners)
 
 
 def format_of(path: Path, settings: ReadSettings) -> Format:
@@ -244,12 +251,14 @@ def together(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
     return [frame.with_columns(changed) for frame, changed in zip(frames, changes, strict=True)]
 
 
-def tidied(frame: pl.DataFrame, settings: ReadSettings, comma_free: bool) -> tuple[pl.DataFrame, list[Step], list[str]]:
-    """(frame, steps, notes): words tidied, numbers typed. Raises DataError for a name that Polars takes for a pattern."""
+def tidied(
+    frame: pl.DataFrame, settings: ReadSettings, comma_free: bool, known: Mapping[str, Manner] | None = None
+) -> tuple[pl.DataFrame, list[Step], list[str], dict[str, Manner]]:
+    """(frame, steps, notes, manners): words tidied, numbers typed. Raises DataError for a name that Polars takes for a pattern."""
     refuse_patterns(frame)
     frame, steps = tidy(frame, settings.words)
-    frame, notes = typed(frame, settings.decimal, comma_free)
-    return frame, steps, notes
+    frame, notes, manners = typed(frame, settings.decimal, comma_free, known)
+    return frame, steps, notes, manners
 
 
 def refuse_patterns(frame: pl.DataFrame) -> None:

@@ -6,7 +6,7 @@ Rows N, targets T, splits S.
 
 Source: Sechidis, Tsoumakas, Vlahavas 2011, "On the stratification of multi-label data", algorithm 1; the joint key first and the
 moves at the end are additions: the first makes it linear in the rows and keeps the share of every combination, the second
-brings the labels' shares nearer. A row's split is chosen by all its labels, each weighed by its rarity, not by one alone.
+brings the labels' shares nearer. No wanted split stays empty where there are rows enough. A row's split is chosen by all its labels, each weighed by its rarity, not by one alone.
 """
 
 from __future__ import annotations
@@ -68,8 +68,24 @@ def stratified(labels: Sequence[Ints], fractions: Sequence[float], random: np.ra
     dealt = (place[:, None] >= edges[np.repeat(np.arange(len(sizes)), sizes)]).sum(axis=1)
     where = np.full(rows, -1, dtype=np.int64)
     where[order] = np.where(dealt < len(share), dealt, -1)
+    rest = np.flatnonzero(where < 0)
     _deal_rest(where, labels, share, random)
+    _fill_empty(where, rest, labels, share)
     return where
+
+
+def _fill_empty(where: Ints, rest: Ints, labels: Sequence[Ints], share: Floats) -> None:
+    """Give each wanted split that got no row one of the left-over rows: of the largest split, the one whose labels it can spare best."""
+    for split in np.flatnonzero(share > 0):
+        sizes = np.bincount(where, minlength=len(share))
+        movable = rest[sizes[where[rest]] > 1]
+        if sizes[split] or not len(movable):
+            continue
+        rows = movable[sizes[where[movable]] == sizes[where[movable]].max()]
+        same = where == where[rows[0]]
+        rows = rows[same[rows]]
+        spare = np.min([np.bincount(one[same], minlength=int(one.max()) + 1)[one[rows]] for one in labels], axis=0)
+        where[rows[spare.argmax()]] = split
 
 
 def _deal_rest(where: Ints, labels: Sequence[Ints], share: Floats, random: np.random.Generator) -> None:

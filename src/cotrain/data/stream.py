@@ -22,6 +22,7 @@ from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import Codec
 from cotrain.core.state import plain
+from cotrain.data.account import Changes, change_steps, counted_changes
 from cotrain.data.choose import chosen, columns_read, some_weights, target_columns
 from cotrain.data.clean import Step, finite
 from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
@@ -148,7 +149,7 @@ def fitted_on_sample(
     frame = seen.sample[order]
     counts = np.bincount(seen.where, minlength=3).tolist()
     parts = {split: count for split, count in zip(SPLITS, counts, strict=True) if count or split == "train"}
-    sample = Table(frame, table.origin, steps=seen.steps, reading=table.reading, parts=parts)
+    sample = Table(frame, table.origin, steps=seen.steps, reading=table.reading, parts=parts, manners=seen.found)
     ready = chosen(sample, targets, inputs, settings.split, settings.weight, task_weights)
     kinds = {name: "identifier" for name in seen.counting if name in ready.inputs} | dict(settings.kinds)
     given = replace(settings, kinds=kinds, split=SplitSettings("files", settings.split.fractions, valid="given"))
@@ -165,12 +166,16 @@ def fitted_on_sample(
 
 @dataclass(frozen=True)
 class Written:
-    """What was seen in one piece. splits: {split: rows}. labels: {task: {split: rows with a label}}. classes: {task: {label: training rows}}."""
+    """What was seen in one piece. splits: {split: rows}. labels: {task: {split: rows with a label}}. classes: {task: {label: training rows}}.
+
+    changes: what the encoders did to cells.
+    """
 
     splits: dict[str, int]
     labels: dict[str, dict[str, int]]
     classes: dict[str, dict[str, int]]
     steps: list[Step]
+    changes: Changes
     notes: list[str]
 
 
@@ -209,6 +214,7 @@ def write_piece(
             if "classes" in labels
         },
         steps,
+        counted_changes(fit.encoder, frame, np.flatnonzero(where == 0)),
         notes,
     )
 
@@ -235,6 +241,7 @@ class Account:
         self.labels = {task: dict.fromkeys(SPLITS, 0) for task in fit.codecs}
         self.classes: dict[str, dict[str, int]] = {}
         self.steps: list[Step] = []
+        self.changes: Changes = {}
         self.notes = Notes()
 
     def add(self, one: Written) -> None:
@@ -249,6 +256,9 @@ class Account:
             for label, rows in counts.items():
                 total[label] = total.get(label, 0) + rows
         self.steps = added([*self.steps, *(replace(step, detail="made missing") if step.step == "infinite cell" else step for step in one.steps)])  # fmt: skip
+        for key, (cells, inside) in one.changes.items():
+            before = self.changes.get(key, (0, 0))
+            self.changes[key] = (before[0] + cells, before[1] + inside)
         self.notes.add(one.notes)
 
     def check(self, settings: DataSettings) -> None:
@@ -267,6 +277,7 @@ class Account:
         drawn = len(seen.sample)
         splits = {name: rows for name, rows in self.splits.items() if rows}
         whole = {"whitespace stripped", "word for missing", "not a number", "repeated rows", "infinite cell"}
+        whole |= {step for step, _, _ in self.changes}
         cleaning = [Step(**one) for one in report["cleaning"] if one["step"] not in whole]
         said = [note for note in report["notes"] if not note.startswith(("no rows were given", "there is no "))]
         if drawn < seen.rows:
@@ -280,7 +291,7 @@ class Account:
             "rows": seen.rows,
             "streamed": {"sample": drawn},
             "columns": [self._column(dict(one), settings) for one in report["columns"]],
-            "cleaning": [step.to_json() for step in [*seen.steps, *self.steps, *cleaning]],
+            "cleaning": [step.to_json() for step in [*seen.steps, *self.steps, *change_steps(self.changes), *cleaning]],
             "splits": splits,
             "method": split.method + (f" by {split.by}" if split.by else "") + ", by hash"
             if split.method in ("random", "stratified", "group")

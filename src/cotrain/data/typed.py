@@ -5,76 +5,45 @@ A column of words is taken for numbers only if every cell reads as one. Leading 
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
 
 import polars as pl
 
-_COMMA = r"^[+-]?\d+(,\d+)?$|^[+-]?\d{1,3}(\.\d{3})+(,\d+)?$"
-_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$|^[+-]?\d{1,3}(\.\d+)?$"
-_PADDED = r"^[+-]?0\d+$"
+from cotrain.data.manners import Decimal, Manner, read_words
+
 _WHOLE = 2.0**53
 
 
 def typed(
-    frame: pl.DataFrame, decimal: Literal[".", ","] | None = None, comma_free: bool = False
-) -> tuple[pl.DataFrame, list[str]]:
-    """(frame, notes): columns of words in which every cell reads as a number, as Int64 or Float64.
+    frame: pl.DataFrame,
+    decimal: Decimal | None = None,
+    comma_free: bool = False,
+    known: Mapping[str, Manner] | None = None,
+) -> tuple[pl.DataFrame, list[str], dict[str, Manner]]:
+    """(frame, notes, {column: manner}): columns of words in which every cell reads as a number, as Int64 or Float64.
 
     decimal: "," reads 1.234,5 and "." reads 1,234.5; None finds out and says so. comma_free: the file's separator is no comma,
-    so that 1,234 is more likely a decimal comma than thousands.
+    so that 1,234 is more likely a decimal comma than thousands. known: how columns were written in training; one in which every cell
+    can be read so is read so, another is found out anew, and that is said.
 
-    >>> frame, notes = typed(pl.DataFrame({"x": ["1,5", "2,25"], "zip": ["01", "02"]}))
+    >>> frame, notes, _ = typed(pl.DataFrame({"x": ["1,5", "2,25"], "zip": ["01", "02"]}))
     >>> frame["x"].to_list(), frame["zip"].to_list(), notes
     ([1.5, 2.25], ['01', '02'], ["column 'x' has decimal commas"])
+    >>> typed(pl.DataFrame({"x": ["1.234"]}), known={"x": "comma"})[0]["x"].to_list()
+    [1234]
     """
     notes: list[str] = []
     changed: list[pl.Series] = []
+    manners: dict[str, Manner] = {}
     for name, dtype in frame.schema.items():
-        if dtype == pl.String:
-            series, note = typed_column(frame[name], decimal, comma_free)
-            if series is not None:
-                changed.append(series)
-            if note:
-                notes.append(note)
-    return (frame.with_columns(changed) if changed else frame), notes
-
-
-def typed_column(
-    words: pl.Series, decimal: Literal[".", ","] | None, comma_free: bool
-) -> tuple[pl.Series | None, str | None]:
-    """(the column as numbers or None, a note or None)."""
-    sample = words.drop_nulls().head(1000)
-    if not len(sample):
-        return None, None
-    if decimal != "," and not sample.cast(pl.Float64, strict=False).has_nulls():
-        numbers = as_numbers(words)
+        if dtype != pl.String:
+            continue
+        numbers, manner, said = read_words(frame[name], decimal, comma_free, (known or {}).get(name))
+        manners |= {} if manner is None else {name: manner}
+        notes += said
         if numbers is not None:
-            return numbers, None
-    if decimal != "." and sample.str.contains(_COMMA).all():
-        clear = sample.str.contains(r",(\d{1,2}|\d{4,})$").any() or comma_free or decimal == ","
-        if clear and words.drop_nulls().str.contains(_COMMA).all():
-            plain = words.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-            numbers = as_numbers(plain)
-            if numbers is not None:
-                note = f"column '{words.name}' has decimal commas"
-                return numbers, note if sample.str.contains(",", literal=True).any() else None
-    if decimal != "," and sample.str.contains(_THOUSANDS).all() and words.drop_nulls().str.contains(_THOUSANDS).all():
-        numbers = as_numbers(words.str.replace_all(",", "", literal=True))
-        if numbers is not None:
-            return numbers, f"column '{words.name}' has commas between thousands"
-    return None, None
-
-
-def as_numbers(words: pl.Series) -> pl.Series | None:
-    """The column as Int64, else Float64, if every cell that is there reads as one; None otherwise or with leading zeros."""
-    if words.str.contains(_PADDED).any():
-        return None
-    missing = words.null_count()
-    whole = words.cast(pl.Int64, strict=False)
-    if whole.null_count() == missing:
-        return whole
-    numbers = words.cast(pl.Float64, strict=False)
-    return numbers if numbers.null_count() == missing else None
+            changed.append(numbers.alias(name))
+    return (frame.with_columns(changed) if changed else frame), notes, manners
 
 
 def as_words(series: pl.Series) -> pl.Series:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import polars as pl
 
-from cotrain.core.errors import ConfigError, unknown
+from cotrain.core.errors import ConfigError, DataError, unknown
 from cotrain.data.infer import ENCODED, Column, described, infer
 from cotrain.data.read import read_table
+from cotrain.data.split import FEWEST
 
 SHOWN = 60
 """So many columns are listed in the comments; the rest is counted."""
@@ -35,7 +36,8 @@ def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Pa
     """YAML text of a config that `cotrain check` and `cotrain train` take as it is.
 
     path: a table or a glob. targets: columns to predict. beside: the folder the config will lie in; its `data.path` is relative to it.
-    Raises ConfigError for a target that is no column or cannot be predicted, naming each; DataError for a table that cannot be read.
+    Raises ConfigError for a target that is no column or cannot be predicted, naming each; DataError for a table that cannot be read
+    or has too few rows to be split.
     """
     table = read_table(str(path))
     frame = table.frame
@@ -55,6 +57,10 @@ def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Pa
             else ""
         )
         raise ConfigError("; ".join(problems) + hint)
+    if frame.height < FEWEST:
+        raise DataError(
+            f"at least {FEWEST} rows are needed to train, validate and test, got {frame.height} in '{path}'; is this the right file?"
+        )
     columns = infer(frame)
     kinds = {name: _task_kind(columns[name], frame.schema[name]) for name in targets}
     refused = [_refusal(columns[name]) for name, kind in kinds.items() if kind is None]

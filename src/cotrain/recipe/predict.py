@@ -58,13 +58,13 @@ def predict_pieces(
 ) -> Iterator[pl.DataFrame]:
     """The same answers, piece by piece, so that memory does not grow with the rows; `notes` takes what there is to say.
 
-    How numbers are written in columns of words is taken from the first piece.
+    Numbers in columns of words are read as in training, or, where they are written otherwise, as the first piece has them.
     """
     notes = notes if notes is not None else Notes()
     found: dict[str, Manner] | None = None
     for piece in table.pieces(notes):
         if found is None:
-            found, said = manners(piece.frame, table.reading.decimal, table.comma_free)
+            found, said = manners(piece.frame, table.reading.decimal, table.comma_free, dict(encoder.manners))
             notes.add(said)
         with piece.placed():
             part = Table(numbered(piece.frame, found), table.origin, reading=table.reading)

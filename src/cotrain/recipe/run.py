@@ -108,7 +108,12 @@ class Run:
         the number, in the target's units. thresholds: {task: probability from which a binary task says yes}. Warns (DataWarning) of columns that are ignored and of labels never seen.
         Raises DataError naming the columns the rows lack.
         """
-        answers, notes = predict(self.model, self._encoder, read_table(rows, self.config.data.reading), thresholds)
+        answers, notes = predict(
+            self.model,
+            self._encoder,
+            read_table(rows, self.config.data.reading, known=dict(self._encoder.manners)),
+            thresholds,
+        )
         for note in notes:
             warnings.warn(note, DataWarning, stacklevel=2)
         return answers

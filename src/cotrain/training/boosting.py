@@ -1,7 +1,7 @@
 """Gradient-boosted trees on the same encoded rows: the row that every table of tabular data must show.
 
 scikit-learn's histogram gradient boosting with its own defaults: at most 500 rounds, stopped early on the validation split, and its default of
-100 where there is none. Categories with at most 254 codes are given as categories, others as ordered numbers. One model a task, or several:
+100 where there is none. Categories with at most 254 codes are given as categories, others as ordered numbers; missing numbers as missing, not as their filler. One model a task, or several:
 
     binary, multiclass, ordinal    a classifier; of ordered classes the chances are added up to cumulative ones
     conditional                    a classifier of the rows whose parents hold

@@ -26,7 +26,10 @@ class Table:
 
     @staticmethod
     def of(batch: Batch, specs: InputSpec) -> Table:
-        """Numbers, categories and weights of words of a batch side by side. Raises UnsupportedError for any other kind of input."""
+        """Numbers, categories and weights of words of a batch side by side; a missing number is NaN, which the trees know.
+
+        Raises UnsupportedError for any other kind of input.
+        """
         columns, categorical = [], []
         for name, field in batch.inputs.items():
             kind = specs[name].kind
@@ -34,7 +37,10 @@ class Table:
                 raise UnsupportedError(
                     f"boosted trees read numbers, categories and bags of words; input '{name}' is of kind '{kind}'"
                 )
-            columns.append(field.values.cpu().numpy().astype(np.float64))
+            cells = field.values.cpu().numpy().astype(np.float64)
+            if kind == "number" and field.valid is not None:
+                cells[~field.valid.cpu().numpy()] = np.nan
+            columns.append(cells)
             sizes = specs[name].cardinalities if kind == "category" else ()
             categorical += [size <= MOST_CODES for size in sizes] or [False] * columns[-1].shape[1]
         return Table(np.concatenate(columns, 1), tuple(categorical))
