@@ -72,13 +72,13 @@ class Survey:
 
 
 def survey(
-    table: LargeTable, split: SplitSettings, *, seed: int, targets: Sequence[str], size: int = SAMPLE_ROWS
+    table: LargeTable, split: SplitSettings, *, seed: int, targets: Sequence[str], size: int | None = None
 ) -> Survey:
-    """One way through the table. targets: the columns whose labels are looked after.
+    """One way through the table. targets: the columns whose labels are looked after. size: of the sample (`SAMPLE_ROWS`).
 
     Raises DataError if there are too few rows, or as reading and splitting do.
     """
-    drawn, witnesses, notes = _Drawn(size, seed), _Witnesses(targets), Notes()
+    drawn, witnesses, notes = _Drawn(size or SAMPLE_ROWS, seed), _Witnesses(targets), Notes()
     dealer = Dealer(split, seed)
     rows, steps, missing, given = 0, list[Step](), dict.fromkeys(table.columns, 0), np.zeros(3, dtype=np.int64)
     head: pl.DataFrame | None = None
