@@ -238,12 +238,13 @@ def train(
 def _trained(
     config: Config, *, folder: Path | str | None = None, resume: bool = False, progress: Watcher | None = None
 ) -> Run:
+    reading = config
     if resume:
         path = newest_folder(config.name, folder)
         same_config(config, path)
         if (path / "data.json").exists():
-            config = as_before(config, read_json(path / "data.json"))
-    rows = load_rows(config)
+            reading = as_before(config, read_json(path / "data.json"))
+    rows = load_rows(reading)
     if resume:
         if (path / "structure.json").exists() and plain(stored_config(path)["train"]) == plain(
             config.as_dict()["train"]
