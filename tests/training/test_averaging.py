@@ -17,6 +17,7 @@ from cotrain.encoders.mlp import MLP
 from cotrain.model.compose import Model
 from cotrain.tasks.binary import Binary
 from cotrain.tasks.regression import Regression
+from cotrain.training import schedule_free
 from cotrain.training.averaging import estimate_statistics_, lent
 from cotrain.training.ema import EMA, decay_at
 from cotrain.training.evaluate import gather, scores
@@ -114,6 +115,24 @@ def test_schedule_free_follows_the_three_sequences_of_its_algorithm() -> None:
         x += gamma**2 / total * (z - x)
         assert optimizer.average(parameter).item() == pytest.approx(x, abs=1e-12)
     assert abs(x - -0.5) < 0.2  # the minimum of y^2 + y, but for the decay
+
+
+def test_large_and_odd_parameters_step_as_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for piece in (2**16, 5):
+        monkeypatch.setattr(schedule_free, "PIECE", piece)
+        source = torch.Generator().manual_seed(0)
+        shapes = ((7, 3), (2,), (4, 4), (1,), (3,))
+        parameters = [nn.Parameter(torch.randn(*shape, generator=source)) for shape in shapes]
+        parameters.append(nn.Parameter(torch.randn(6, 3, generator=source).t()))
+        optimizer = ScheduleFreeAdamW(parameters, lr=0.1, weight_decay=0.1)
+        for _ in range(4):
+            for one in parameters:
+                one.grad = torch.randn(one.shape, generator=source)
+            optimizer.step()
+        found.append([one.detach() for one in parameters] + [optimizer.average(one) for one in parameters])
+    for a, b in zip(*found, strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-7)
 
 
 def test_schedule_free_leaves_parameters_without_a_gradient_and_goes_on_by_name(fresh: Fresh) -> None:

@@ -45,7 +45,7 @@ class EMA(Averaging):
 
     own_statistics: ClassVar[bool] = True
 
-    def __init__(self, model: nn.Module, *, decay: float = 0.999, start: float = 0.0, every: int = 4) -> None:
+    def __init__(self, model: nn.Module, *, decay: float = 0.999, start: float = 0.0, every: int = 8) -> None:
         self.model, self.decay, self.start, self.every = model, decay, start, every
         self.steps: int | None = None
         """Steps since the average began; None before."""

@@ -13,7 +13,7 @@ Source: A. Defazio et al., The Road Less Scheduled, NeurIPS 2024, algorithm 1 (S
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, overload
 
 import torch
@@ -95,17 +95,21 @@ class ScheduleFreeAdamW(Optimizer):
         y = [parameter.detach() for parameter in parameters]
         g = [parameter.grad for parameter in parameters if parameter.grad is not None]
         z, v = ([self.state[parameter][key] for parameter in parameters] for key in ("z", "v"))
-        torch._foreach_mul_(v, beta2)
-        torch._foreach_addcmul_(v, g, g, 1 - beta2)
-        size = torch._foreach_sqrt(v)
-        torch._foreach_add_(size, group["eps"])
-        move = torch._foreach_div(g, size)
-        if group["weight_decay"]:
-            torch._foreach_add_(move, y, alpha=group["weight_decay"])
-        # y' = (1 - c) y + c z - gamma (1 - beta1 (1 - c)) move: the three lines of the algorithm with x eliminated
-        torch._foreach_lerp_(y, z, c)
-        torch._foreach_add_(y, move, alpha=-gamma * (1 - beta1 * (1 - c)))
-        torch._foreach_add_(z, move, alpha=-gamma)
+        decay, a = group["weight_decay"], gamma * (1 - beta1 * (1 - c))
+        # With x eliminated, and u = g / (sqrt(v) + eps): y' = (1 - c) y + c z - a (u + decay y), z' = z - gamma (u + decay y).
+        for y_, g_, z_, v_ in pieces(y, g, z, v):
+            torch._foreach_mul_(v_, beta2)
+            torch._foreach_addcmul_(v_, g_, g_, 1 - beta2)
+            size = torch._foreach_sqrt(v_)
+            torch._foreach_add_(size, group["eps"])
+            if decay:
+                torch._foreach_add_(z_, y_, alpha=-gamma * decay)
+            torch._foreach_mul_(
+                y_, 1 - c + (c * gamma - a) * decay
+            )  # what z has lost to decay already, y must not gain by it
+            torch._foreach_add_(y_, z_, alpha=c)
+            torch._foreach_addcdiv_(y_, g_, size, -a)
+            torch._foreach_addcdiv_(z_, g_, size, -gamma)
         for parameter in parameters:
             self.state[parameter] |= {"t": t, "sum": total}
 
@@ -118,6 +122,30 @@ class ScheduleFreeAdamW(Optimizer):
         beta1 = self.defaults["betas"][0]
         x: Tensor = torch.lerp(state["z"], parameter.detach(), 1 / beta1)
         return x
+
+
+PIECE = 2**16
+"""Numbers worked on at once on a CPU: nine passes over them stay in its cache."""
+
+
+def pieces(*lists: list[Tensor]) -> Iterator[tuple[list[Tensor], ...]]:
+    """Lists of tensors of the same shapes, cut alike into lists of views with at most `PIECE` numbers; uncut on a GPU."""
+    if lists[0][0].device.type != "cpu":
+        yield lists
+        return
+    held: tuple[list[Tensor], ...] = tuple([] for _ in lists)
+    room = PIECE
+    for row in zip(*lists, strict=True):
+        whole = row[0].numel() <= PIECE or not all(one.is_contiguous() for one in row)
+        cut = [(one,) if whole else one.view(-1).split(PIECE) for one in row]
+        for part in zip(*cut, strict=True):
+            if held[0] and part[0].numel() > room:
+                yield held
+                held, room = tuple([] for _ in lists), PIECE
+            for one, into in zip(part, held, strict=True):
+                into.append(one)
+            room -= part[0].numel()
+    yield held
 
 
 class ScheduleFreeAverages(Averaging):

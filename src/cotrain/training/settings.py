@@ -31,14 +31,14 @@ class AveragingSettings:
     "swa" (plain mean over the ends of the last epochs; Izmailov et al., UAI 2018; statistics are estimated anew from training rows).
     start: share of the training before the average begins, in [0, 1); None is 0 for "ema" and .75 for "swa", as in their paper. Until
     then the weights themselves are judged.
-    decay: of "ema", a step. every: steps between two looks of "ema" (each as if it were that many; 4 keeps it below 2 % of a step).
+    decay: of "ema", a step. every: steps between two looks of "ema" (each as if it were that many; 8 keeps it below 2 % of a step).
     lr: of "swa", the constant learning rate from `start` on, None to go on with the schedule.
     """
 
     name: Literal["ema", "swa"] = "ema"
     start: float | None = None
     decay: float = 0.999
-    every: int = 4
+    every: int = 8
     lr: float | None = None
 
     def __post_init__(self) -> None:
