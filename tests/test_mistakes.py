@@ -154,7 +154,7 @@ MISTAKES = [
     Mistake("a column of its own that is not there", {"path: census.csv": "path: census.csv\n  per_column: {agee: {categories: {rare: 3}}}"}, path="data.per_column.agee", says=("did you mean 'age'",)),
     Mistake("an unknown key of one column", {"path: census.csv": "path: census.csv\n  per_column: {age: {scalin: robust}}"}, path="data.per_column.age.scalin", says=("did you mean 'scaling'",)),
     Mistake("no data", {"data:\n  path: census.csv\n  split: {method: stratified, fractions: [0.6, 0.2, 0.2]}\n": ""}, path="data", says=("data: {path: census.csv}",)),
-    Mistake("no kind", {"{kind: multiclass}": "{weight: 2}"}, at="7", path="tasks.grade.kind", says=("expected the kind of the task", "binary, count, multiclass")),
+    Mistake("no kind", {"{kind: multiclass}": "{weight: 2}"}, at="7", path="tasks.grade.kind", says=("expected the kind of the task", "binary, conditional")),
     Mistake("tasks as a list", {"  income: {column: income, kind: binary}\n  grade: {kind: multiclass}\n  wage: regression": "  [income, grade, wage]"}, at="6:3", path="tasks", says=("tasks: {income: binary, age: regression}",)),
     Mistake("column and columns", {"column: income,": "column: income, columns: [income],"}, at="6:28", path="tasks.income.columns", says=("keep one of them",)),
     # ----------------------------------------------------------------------------------------------------------------- YAML itself

@@ -164,7 +164,7 @@ def test_row_weights_reach_every_kind() -> None:
 def test_lists_of_labels_are_written_to_files_that_know_no_lists(run, tmp_path: Path) -> None:
     answers = run.predict(made(5))
     for name in ("out.csv", "out.tsv", "out.parquet", "out.jsonl"):
-        write(answers, tmp_path / name)
+        write([answers], tmp_path / name)
     assert pl.read_csv(tmp_path / "out.csv").height == 5
     assert pl.read_parquet(tmp_path / "out.parquet")["tags"].dtype == pl.List(pl.String)
 

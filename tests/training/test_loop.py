@@ -223,7 +223,7 @@ def test_time_runs_out(fresh: Fresh, rows: Rows) -> None:
         fresh(), train={"epochs": 10_000, "batch_size": 16, "time_limit": 0.5, "early_stopping": None}
     ).fit(rows(256), rows(32, 1))
     assert history.stopped == "time limit"
-    assert 0.5 <= history.seconds < 5
+    assert 0.3 <= history.seconds < 5  # a little is kept free for the final scores
     assert history.records[-1]["valid"] is not None
 
 

