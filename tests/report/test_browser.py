@@ -48,7 +48,7 @@ def opened(browser: Any, path: Path, heard: list[str], *, width: int, scheme: st
     page.on(
         "request", lambda request: heard.append(request.url) if not request.url.startswith(("file:", "data:")) else None
     )
-    page.goto(path.as_uri())
+    page.goto(path.as_uri(), timeout=120_000)  # a busy machine draws slowly
     page.wait_for_function(DRAWN, timeout=60_000)
     return page
 
