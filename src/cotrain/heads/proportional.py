@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
@@ -50,18 +51,23 @@ class ProportionalFrom:
     name: ClassVar[str] = "proportional_from"
 
     def build(self, shapes: Sequence[Shape], outputs: int) -> nn.Module:
-        return ScoreAndConstants(self.score.build(shapes, 1), outputs - 1)
+        return ScoreAndConstants(self.score.build(shapes, 1), outputs - 1, gain=math.sqrt(shapes[-1].width))
 
 
 class ScoreAndConstants(nn.Module):
-    """A head of one output, and constants beside it: [B, 1] -> [B, 1 + constants]. The constants begin at 0."""
+    """A head of one output, and constants beside it: [B, 1] -> [B, 1 + constants]. The constants begin at 0.
+
+    gain: a constant is gain x its parameter. Each step of Adam moves a parameter by about the learning rate, and a score by that of all the weights
+    behind it; with the square root of their number the constants keep up.
+    """
 
     wants: Wants
 
-    def __init__(self, score: nn.Module, constants: int) -> None:
+    def __init__(self, score: nn.Module, constants: int, gain: float = 1.0) -> None:
         super().__init__()
         self.wants = cast(Head, score).wants
         self.score = score
+        self.gain = gain
         self.constants = nn.Parameter(torch.zeros(constants))
 
     def forward(self, signals: Sequence[Signal], target: Field | None = None) -> Tensor:
@@ -71,4 +77,4 @@ class ScoreAndConstants(nn.Module):
         return self._beside(cast(Head, self.score).generate(signals))
 
     def _beside(self, score: Tensor) -> Tensor:
-        return torch.cat([score, self.constants.expand(len(score), -1).to(score.dtype)], 1)
+        return torch.cat([score, (self.gain * self.constants).expand(len(score), -1).to(score.dtype)], 1)
