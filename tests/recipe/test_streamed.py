@@ -135,10 +135,12 @@ def test_what_auto_decided_stays_decided_on_another_machine(place: Path, monkeyp
     auto = config(data={"stream": "auto"})
     monkeypatch.setattr(rows_room, "too_large", lambda *_: True)
     run = train(auto, folder="run")
+    assert len(list(Path(".cotrain-cache").iterdir())) == 1
     monkeypatch.setattr(rows_room, "too_large", lambda *_: False)
     assert load("run").evaluate("test") == run.evaluate("test")
     longer = train(config(data={"stream": "auto"}, train={"epochs": 3}), folder="run", resume=True)
     assert longer.metrics["splits"]["test"].keys() == TASKS.keys()
+    assert len(list(Path(".cotrain-cache").iterdir())) == 1
 
 
 def test_a_comparison_is_made_on_streamed_rows_without_boosting(place: Path) -> None:

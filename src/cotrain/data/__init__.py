@@ -11,26 +11,33 @@
 
 from cotrain.data.encode import TableEncoder
 from cotrain.data.infer import KINDS, Column, described, infer
+from cotrain.data.pieces import LargeTable, large_table
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import Table, read_given, read_table
 from cotrain.data.sample import EncodedData, several
 from cotrain.data.settings import DataSettings, ReadSettings, SplitSettings
+from cotrain.data.shards import ShardedData
 from cotrain.data.split import Splits, split_rows
+from cotrain.data.stream import prepare_stream
 
 __all__ = [
     "KINDS",
     "Column",
     "DataSettings",
     "EncodedData",
+    "LargeTable",
     "Prepared",
     "ReadSettings",
+    "ShardedData",
     "SplitSettings",
     "Splits",
     "Table",
     "TableEncoder",
     "described",
     "infer",
+    "large_table",
     "prepare",
+    "prepare_stream",
     "read_given",
     "read_table",
     "several",

@@ -88,7 +88,7 @@ def prepare(
     if split.method == "files" and not table.parts:
         table = with_files(table, split)
     ready = chosen(table, targets, inputs, split, settings.weight, task_weights)
-    how = replace(settings, path="", cache=None)
+    how = replace(settings, path="", cache=None, stream=False)
     key = key_for(table, ready.inputs, targets, how, task_weights, seed, source) if cache is not None else None
     notes: list[str] = []
     if cache is not None and key is not None:

@@ -60,7 +60,9 @@ def prepare_stream(
     the rows are let go. Raises as `prepare` does, and ConfigError for what needs all rows at once.
     """
     refuse(settings)
-    about = replace(settings, path="", cache=None)
+    about = replace(settings, path="", cache=None, stream=True)
+    if " object at 0x" in repr((targets, about)):  # nothing that could be found again
+        cache = None
     key = key_of(
         FORMAT,
         DATA_FORMAT,
