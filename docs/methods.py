@@ -1,4 +1,4 @@
-"""Writes methods.md: every balancing method with what it reads, costs and takes, read from the classes themselves.
+"""Writes methods.md: every way of sharing and every balancing method with what it costs and takes, read from the classes themselves.
 
 python docs/methods.py
 """
@@ -11,12 +11,32 @@ from pathlib import Path
 from cotrain.balance.gallery import BALANCERS
 from cotrain.balance.protocol import Combiner, Weigher
 from cotrain.core.gallery import settings_of
+from cotrain.sharing.gallery import FEATURES, PARAMETERS, TASKS
 
 PAGE = Path(__file__).with_name("methods.md")
 
-HEAD = """# Balancing methods
+HEAD = """# Methods
 
-Written by `python docs/methods.py` from the classes; `cotrain methods balance --json` gives the same for programs.
+Written by `python docs/methods.py` from the classes; `cotrain methods sharing` and `cotrain methods balance --json` give the same.
+
+## Sharing
+
+Every name below stands in a config (`sharing: {name: mmoe, experts: 8}`) and for a class of `cotrain.sharing` (`MMoE(experts=8)`). Each works on
+the stages of any encoder (a table's layers, a convolutional net's maps, a transformer's sequences) and with every balancing method; each
+class's docstring has the formula, the paper, what differs from it, and where each default comes from. `split` counts stages from 0; -1 is
+the last one. Copies of layers that are known are one stacked layer and one batched product. What belongs to one task (its gate, its own
+experts, its adapters) is reached by its loss alone: no balancing method touches it, and an exact step passes it once.
+
+"""
+
+SHARING_HEAD = """| name | class | cost | settings (defaults) | source |
+|---|---|---|---|---|
+"""
+
+BALANCE = """
+## Balancing
+
+`cotrain methods balance --json` gives the same for programs.
 
 Every name below stands in a config (`balance: {name: cagrad, c: 0.5}`) and for a class of `cotrain.balance` (`CAGrad(c=0.5)`). Each class's
 docstring has the formula, the equation in the paper, every difference from the paper and from the authors' code, and where each default comes
@@ -79,6 +99,18 @@ def settings(cls: type) -> str:
     return ", ".join(shown) or "-"
 
 
+def sharing() -> str:
+    """A table a family."""
+    parts = []
+    for title, family in (("Shared parameters", PARAMETERS), ("Shared features", FEATURES), ("Related tasks", TASKS)):
+        rows = []
+        for cls in family:
+            cells = (f"`{cls.name}`", f"`{cls.__name__}`", cls.cost, settings(cls), cls.source)  # type: ignore[attr-defined]
+            rows.append("| " + " | ".join(cells) + " |")
+        parts.append(f"### {title}\n\n{SHARING_HEAD}" + "\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
 def page() -> str:
     """The whole page."""
     rows = []
@@ -86,7 +118,7 @@ def page() -> str:
         source = inspect.getattr_static(cls, "source")
         cells = (f"`{name}`", f"`{cls.__name__}`", cls.family, reads(cls), cls.cost, settings(cls), source)  # type: ignore[attr-defined]
         rows.append("| " + " | ".join(cells) + " |")
-    return HEAD + "\n".join(rows) + "\n" + TAIL
+    return HEAD + sharing() + BALANCE + "\n".join(rows) + "\n" + TAIL
 
 
 if __name__ == "__main__":

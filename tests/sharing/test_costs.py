@@ -21,6 +21,7 @@ from cotrain.sharing.dselect_k import DSelectK
 from cotrain.sharing.feature_selection import FeatureSelection
 from cotrain.sharing.film import FiLM
 from cotrain.sharing.gallery import SHARINGS
+from cotrain.sharing.gates import SMALL
 from cotrain.sharing.hard import Hard
 from cotrain.sharing.lora import LoRA
 from cotrain.sharing.mmoe import MMoE
@@ -30,7 +31,7 @@ from cotrain.sharing.soft_l2 import SoftL2
 from cotrain.sharing.task_relation import TaskRelation
 
 TASKS = ["a", "b", "c", "d"]
-T, B, IN, D, E = 4, 10, 7, 8, 3
+T, B, IN, D, E = 4, 10, 7, 150, 3
 """Tasks, rows, inputs, width of every layer, experts."""
 FIRST, NEXT = IN * D + D, D * D + D
 ALL = FIRST + 2 * NEXT
@@ -38,9 +39,10 @@ F1, FN = 2 * B * IN * D, 2 * B * D * D
 """Operations of the first layer and of another: a multiplication and an addition a weight and row."""
 
 
-def mix(experts: int) -> int:
-    """Operations of mixing experts by a gate, and of the gate."""
-    return 2 * B * experts * D + 2 * B * D * experts
+def mix(*experts: int) -> int:
+    """Operations of a gate over groups of experts, and of mixing them; a group too small for a product is a sum, which is not counted."""
+    products = sum(2 * B * group * D for group in experts if group * D >= SMALL)
+    return products + 2 * B * D * sum(experts)
 
 
 COSTS: dict[str, tuple[Any, int, int]] = {
@@ -54,12 +56,12 @@ COSTS: dict[str, tuple[Any, int, int]] = {
     "cgc": (
         CGC(shared=2, own=1),
         FIRST + NEXT + (2 + T) * NEXT + T * E * D,
-        F1 + FN + (2 + T) * FN + T * mix(E),
+        F1 + FN + (2 + T) * FN + T * mix(1, 2),
     ),
     "ple": (
         PLE(shared=2, own=1),
         FIRST + 2 * (2 + T) * NEXT + 2 * T * E * D + (2 + T) * D,
-        F1 + 2 * (2 + T) * FN + 2 * T * mix(E) + mix(2 + T),
+        F1 + 2 * (2 + T) * FN + 2 * T * mix(1, 2) + mix(2 + T),
     ),
     "dselect_k": (DSelectK(experts=4), FIRST + NEXT + 4 * NEXT + T * 2 * (2 + 1), F1 + FN + 4 * FN + T * (2 * B * 4 * D + 2 * (4 + 2 + 8))),
     "adapters": (Adapters(width=2), ALL + 3 * T * (4 * D + 2 + D), F1 + T * (2 * FN + 3 * 2 * 2 * B * D * 2)),

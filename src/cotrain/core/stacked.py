@@ -2,6 +2,7 @@
 
 Shapes: E copies, B rows, i inputs, o outputs. A stacked layer maps [E, B, ..., i] to [E, B, ..., o] (maps: [E, B, C, H, W]).
 `stack` copies a whole stage; layers it does not know stay a loop over a `ModuleList` (`Looped`), and `loops_in` names them.
+Where all copies read the same values, these may come once, [1, B, ...], if the first layer takes that (`reads_one`, `spread`).
 Every copy draws its own initial values, unless all are to begin alike. A layer or a stage of another kind may bring its own stacked
 form: `stacked(copies)`.
 """
@@ -57,6 +58,7 @@ class Residual(nn.Module):
 class StackedLinear(nn.Module):
     """y[e] = x[e] W[e]^T + b[e] for all copies in one batched product. weight [E, o, i], bias [E, o] or None.
 
+    Where all copies read the same x, [1, B, ..., i], it is one plain product.
     Initial values: each copy as `nn.Linear` (uniform in +-1/sqrt(i)).
     """
 
@@ -68,6 +70,10 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         copies, outputs, inputs = self.weight.shape
+        if len(x) == 1:  # all copies read the same: their outputs side by side in one product
+            bias = None if self.bias is None else self.bias.view(-1)
+            side = F.linear(x[0], self.weight.view(-1, inputs), bias)
+            return side.reshape(*x.shape[1:-1], copies, outputs).movedim(-2, 0)
         flat = x.reshape(copies, -1, inputs)
         weight = self.weight.transpose(1, 2)
         out = torch.bmm(flat, weight) if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), flat, weight)
@@ -95,12 +101,14 @@ class StackedConv(nn.Module):
             self.bias = nn.Parameter(torch.empty(shape[0]).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        copies, rows, channels = x.shape[:3]
-        side = x.transpose(0, 1).reshape(rows, copies * channels, *x.shape[3:])
-        out = self.convolve(
-            side, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups * copies
-        )
-        return out.reshape(rows, copies, -1, *out.shape[2:]).transpose(0, 1)
+        same = (
+            len(x) == 1 and self.groups == 1
+        )  # all copies read the same: their channels side by side in one convolution
+        x = x if same else x.expand(self.copies, *x.shape[1:])
+        side = x.transpose(0, 1).flatten(1, 2)
+        groups = 1 if same else self.groups * self.copies
+        out = self.convolve(side, self.weight, self.bias, self.stride, self.padding, self.dilation, groups)
+        return out.reshape(len(out), self.copies, -1, *out.shape[2:]).transpose(0, 1)
 
 
 class StackedLayerNorm(nn.Module):
@@ -279,6 +287,21 @@ def stack(stage: nn.Module, copies: int, *, alike: bool = False) -> nn.Module:
     if stacked is None or (alike and not _begun_alike_(stacked, stage, copies)):
         return LoopedStage([replica(stage, alike=alike) for _ in range(copies)])
     return stacked
+
+
+def spread(signal: Signal, copies: int, stage: nn.Module) -> Signal:
+    """One signal for all copies of a stacked stage: values [1, B, ...] where it reads them once, else [E, B, ...] without writing them out."""
+    values = signal.values.unsqueeze(0)
+    return signal.of(values if reads_one(stage) else values.expand(copies, *signal.values.shape))
+
+
+def reads_one(stacked: nn.Module) -> bool:
+    """Whether a stacked stage or layer takes [1, B, ...] for what all copies read, and answers [E, B, ...]."""
+    if type(stacked) in (Stage, nn.Sequential):
+        layers = stacked.layers if isinstance(stacked, Stage) else stacked
+        first = next(iter(layers), None)  # type: ignore[call-overload]
+        return first is not None and reads_one(first)
+    return isinstance(stacked, StackedLinear | StackedConv | StackedLayerNorm)
 
 
 def replica(module: nn.Module, *, alike: bool = False) -> nn.Module:

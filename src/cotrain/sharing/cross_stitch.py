@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cotrain.core.errors import ConfigError
 from cotrain.core.naming import slot
 from cotrain.core.signals import Shape, Signal, TaskSignals
-from cotrain.core.stacked import stack
+from cotrain.core.stacked import spread, stack
 from cotrain.sharing.copies import first_copied, run
 
 Per = Literal["channel", "stage"]
@@ -105,7 +105,7 @@ class CrossStitchSharing(nn.Module):
     def forward(self, signal: Signal) -> TaskSignals:
         bottom = [signal, *run(self.bottom, signal)]
         answer = {task: list(bottom) for task in self.shapes}
-        trunks = bottom[-1].of(bottom[-1].values.unsqueeze(0).expand(len(answer), *bottom[-1].values.shape))
+        trunks = spread(bottom[-1], len(answer), self.trunks[0])
         for stage, stitch in zip(self.trunks, self.stitches, strict=True):
             trunks = stage(trunks)
             for task, signals in answer.items():

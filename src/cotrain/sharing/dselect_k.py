@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from cotrain.core.errors import ConfigError
 from cotrain.core.naming import slot
 from cotrain.core.signals import Shape, Signal, TaskSignals
-from cotrain.core.stacked import stack
+from cotrain.core.stacked import spread, stack
 from cotrain.sharing.copies import first_copied, not_negative, run, whole_number
 from cotrain.sharing.gates import evenness, mixed
 
@@ -142,7 +142,7 @@ class DSelectKSharing(nn.Module):
         bottom = [signal, *run(self.bottom, signal)]
         signal = bottom[-1]
         pooled = signal.pooled()
-        experts = run(self.experts, signal.of(signal.values.unsqueeze(0).expand(self.count, *signal.values.shape)))[-1]
+        experts = run(self.experts, spread(signal, self.count, self.experts[0]))[-1]
         return {task: [*bottom, experts.of(mixed(self.selector(task)(pooled), experts.values))] for task in self.shapes}
 
     def penalty(self) -> Tensor | None:

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cotrain.core.naming import slot, unslot
 from cotrain.core.signals import Signal
-from cotrain.core.stacked import stack
+from cotrain.core.stacked import spread, stack
 from cotrain.sharing.copies import run
 from cotrain.sharing.gates import Gate, mixed
 
@@ -21,11 +21,6 @@ from cotrain.sharing.gates import Gate, mixed
 def stacked_chain(stages: Sequence[nn.Module] | nn.ModuleList, copies: int) -> nn.ModuleList:
     """`copies` freshly drawn copies of a chain of stages, each stage one stacked product."""
     return nn.ModuleList(stack(stage, copies) for stage in stages)
-
-
-def spread(signal: Signal, copies: int) -> Tensor:
-    """The signal's values for every copy, [E, B, ...], without writing them out."""
-    return signal.values.unsqueeze(0).expand(copies, *signal.values.shape)
 
 
 class LastExtraction(nn.Module):
@@ -51,11 +46,11 @@ class LastExtraction(nn.Module):
 
     def forward(self, inputs: Mapping[str, Signal], shared: Signal) -> dict[str, Signal]:
         """{task: what it extracts} from each task's signal and the shared one."""
-        common = run(self.shared_experts, shared.of(spread(shared, self.shared)))[-1]
+        common = run(self.shared_experts, spread(shared, self.shared, self.shared_experts[0]))[-1]
         found = {}
         for task, signal in inputs.items():
             chain = cast(nn.ModuleList, self.own_experts[slot(task)])
-            own = run(chain, signal.of(spread(signal, self.own)))[-1]
+            own = run(chain, spread(signal, self.own, chain[0]))[-1]
             found[task] = common.of(mixed(self.gates[slot(task)](signal), [own.values, common.values]))
         return found
 
@@ -90,14 +85,13 @@ class InnerExtraction(nn.Module):
 
     def forward(self, inputs: Mapping[str, Signal], shared: Signal) -> tuple[dict[str, Signal], Signal]:
         """({task: what it extracts}, what the shared part extracts) from each task's signal and the shared one."""
-        count = len(inputs) * self.own + self.shared
-        if all(signal is shared for signal in inputs.values()):
-            values = spread(shared, count)
-        else:
-            parts = [spread(signal, self.own) for signal in inputs.values()]
-            values = torch.cat([*parts, spread(shared, self.shared)])
-        experts = run(self.experts, shared.of(values))[-1]
         sizes = [self.own] * len(inputs) + [self.shared]
+        if all(signal is shared for signal in inputs.values()):
+            read = spread(shared, sum(sizes), self.experts[0])
+        else:
+            values = [one.values for one in (*inputs.values(), shared)]
+            read = shared.of(torch.cat([one.expand(size, *one.shape) for one, size in zip(values, sizes, strict=True)]))
+        experts = run(self.experts, read)[-1]
         *own, common = torch.split(experts.values, sizes)
         found = {
             task: experts.of(mixed(self.gates[slot(task)](signal), [part, common]))

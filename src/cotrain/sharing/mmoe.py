@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cotrain.core.naming import slot
 from cotrain.core.signals import Shape, Signal, TaskSignals
-from cotrain.core.stacked import stack
+from cotrain.core.stacked import spread, stack
 from cotrain.sharing.copies import first_copied, run, whole_number
 from cotrain.sharing.gates import Gate, check_chance, evenness_of, mixed
 
@@ -68,7 +68,7 @@ class MMoESharing(nn.Module):
     def forward(self, signal: Signal) -> TaskSignals:
         bottom = [signal, *run(self.bottom, signal)]
         signal = bottom[-1]
-        experts = run(self.experts, signal.of(signal.values.unsqueeze(0).expand(self.count, *signal.values.shape)))[-1]
+        experts = run(self.experts, spread(signal, self.count, self.experts[0]))[-1]
         return {task: [*bottom, experts.of(mixed(self.gate(task)(signal), experts.values))] for task in self.shapes}
 
     def penalty(self) -> Tensor | None:
