@@ -105,7 +105,7 @@ def sharing() -> str:
     for title, family in (("Shared parameters", PARAMETERS), ("Shared features", FEATURES), ("Related tasks", TASKS)):
         rows = []
         for cls in family:
-            cells = (f"`{cls.name}`", f"`{cls.__name__}`", cls.cost, settings(cls), cls.source)  # type: ignore[attr-defined]
+            cells = (f"`{cls.name}`", f"`{cls.__name__}`", cls.cost, settings(cls), cls.source)
             rows.append("| " + " | ".join(cells) + " |")
         parts.append(f"### {title}\n\n{SHARING_HEAD}" + "\n".join(rows) + "\n")
     return "\n".join(parts)
