@@ -1,6 +1,7 @@
 """Whether a table is too large to be read whole: what that would take, by the files' sizes and kinds, against what the machine has.
 
-The factors are peaks measured for reading, typing, cleaning and encoding whole tables (`benchmarks/table_million.py`), rounded up.
+The factor of csv is rounded up from the peak of one measured table (`benchmarks/table_million.py`: read, typed, cleaned and encoded); those of
+the other formats are estimates.
 """
 
 from __future__ import annotations
