@@ -86,13 +86,19 @@ class InnerExtraction(nn.Module):
     def forward(self, inputs: Mapping[str, Signal], shared: Signal) -> tuple[dict[str, Signal], Signal]:
         """({task: what it extracts}, what the shared part extracts) from each task's signal and the shared one."""
         sizes = [self.own] * len(inputs) + [self.shared]
-        if all(signal is shared for signal in inputs.values()):
+        same = all(signal is shared for signal in inputs.values())
+        if same:
             read = spread(shared, sum(sizes), self.experts[0])
         else:
             values = [one.values for one in (*inputs.values(), shared)]
             read = shared.of(torch.cat([one.expand(size, *one.shape) for one, size in zip(values, sizes, strict=True)]))
         experts = run(self.experts, read)[-1]
-        *own, common = torch.split(experts.values, sizes)
+        if (
+            same
+        ):  # one product gave the experts' outputs side by side: they are cut, and their gradients joined, that way
+            *own, common = (part.transpose(0, 1) for part in torch.split(experts.values.transpose(0, 1), sizes, 1))
+        else:
+            *own, common = torch.split(experts.values, sizes)
         found = {
             task: experts.of(mixed(self.gates[slot(task)](signal), [part, common]))
             for (task, signal), part in zip(inputs.items(), own, strict=True)
