@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,17 +92,44 @@ def test_steps_lead_where_they_are_further_than_time() -> None:
 
 def test_time_for_validation_and_for_the_final_scores_is_kept_free() -> None:
     clock = Clock(100.0, scored=3000)
-    clock.before, clock.validation, clock.validating = 30.0, 10.0, 10.0
-    share = clock.look(rows=2000)  # 20 s for 2000 rows: a forward pass is a third: the scores may take 10 s more
+    clock.before, clock.validation, clock.validated = 30.0, 10.0, 3000
+    share = clock.look(rows=2000, steps=9)  # the scores of as many rows take as long as the validation
     assert share == pytest.approx(30 / 80, rel=1e-3)
     clock.before = 80.1
-    clock.look(rows=10**9)
-    assert not clock.out
     clock.scored = 0
+    clock.look(rows=10**9, steps=9)
+    assert not clock.out
     clock.before = 90.1
-    clock.look(rows=10**9)
+    clock.look(rows=10**9, steps=9)
     assert clock.out
     assert clock.share == 1.0
+
+
+def test_what_comes_before_the_first_step_says_nothing_of_the_pace() -> None:
+    clock = Clock(100.0, scored=6000)
+    clock.before = 40.0  # reading, finding a rate
+    clock.begin()
+    clock.look(rows=64, steps=1)
+    assert not clock.out
+    assert clock.share == pytest.approx(0.4, rel=1e-2)
+    clock.before = 60.0  # 20 s for 2000 rows: a forward pass is a third, so the scores take 20 s
+    assert clock.look(rows=2000, steps=30) == pytest.approx(60 / 80, rel=1e-2)
+
+
+def test_a_slow_start_and_many_rows_to_score_leave_the_time_to_the_steps(
+    fresh: Fresh, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = Session._measured
+
+    def slow(self: Session, *given: Any) -> Any:
+        time.sleep(0.5)
+        return measured(self, *given)
+
+    monkeypatch.setattr(Session, "_measured", slow)
+    for valid in (None, rows(200, 1)):
+        train = {"epochs": 10_000, "batch_size": 16, "time_limit": 4, "early_stopping": None}
+        history = Trainer(fresh(), train=train, scored=400).fit(rows(256), valid)
+        assert history.records[-1]["step"] > 50
 
 
 def test_under_a_limit_a_training_takes_no_longer(fresh: Fresh, rows: Rows) -> None:

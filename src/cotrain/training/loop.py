@@ -134,8 +134,16 @@ def run_epochs(session: Session, watcher: Watcher, interruption: Interruption) -
     at, settings = session.at, session.settings
     settled = False
     if session.clock.limit is not None and session.valid is not None and not session.clock.validation:
-        with session.clock.validation_timed():  # so that its time can be kept free from the first epoch on
+        first = session.valid.peek(1)
+        scores(
+            session.model.tasks,
+            gather(session.model, first, ready=session.place.ready, autocast=session.place.autocast),
+        )
+        with (
+            session.clock.validation_timed()
+        ):  # a second one, since the first is slow, to keep its time free from the first epoch on
             scores(session.model.tasks, outputs_of(session))
+    session.clock.begin()
     for epoch in range(at.epoch, settings.epochs):
         for window in windows(session, epoch):
             if not settled:
@@ -215,7 +223,18 @@ def outputs_of(session: Session) -> dict[str, Gathered]:
     """What the network answers on the validation rows; nothing where there are none."""
     if session.valid is None:
         return {}
-    return gather(session.model, session.valid.epoch, ready=session.place.ready, autocast=session.place.autocast)
+    seen = 0
+
+    def counted(epoch: int) -> Iterator[list[Batch]]:
+        nonlocal seen
+        for step in valid.epoch(epoch):
+            seen += sum(len(batch) for batch in step)
+            yield step
+
+    valid = session.valid
+    found = gather(session.model, counted, ready=session.place.ready, autocast=session.place.autocast)
+    session.clock.validated = seen
+    return found
 
 
 def validate(session: Session) -> dict[str, Any]:

@@ -264,7 +264,7 @@ class Session:
         clock = self.clock
         if clock.limit is None or (self.place.processes > 1 and self.at.step):
             return
-        clock.look(self.history.rows + self.tally.rows)
+        clock.look(self.history.rows + self.tally.rows, self.at.total)
         if self.place.processes > 1:
             clock.share, clock.out = self.place.first((clock.share, clock.out))
 
