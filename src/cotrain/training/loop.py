@@ -133,16 +133,8 @@ def run_epochs(session: Session, watcher: Watcher, interruption: Interruption) -
     """The loop itself; answers why it ended."""
     at, settings = session.at, session.settings
     settled = False
-    if session.clock.limit is not None and session.valid is not None and not session.clock.validation:
-        first = session.valid.peek(1)
-        scores(
-            session.model.tasks,
-            gather(session.model, first, ready=session.place.ready, autocast=session.place.autocast),
-        )
-        with (
-            session.clock.validation_timed()
-        ):  # a second one, since the first is slow, to keep its time free from the first epoch on
-            scores(session.model.tasks, outputs_of(session))
+    if session.clock.limit is not None and session.valid is not None:
+        keep_time_free(session, session.valid)
     session.clock.begin()
     for epoch in range(at.epoch, settings.epochs):
         for window in windows(session, epoch):
@@ -235,6 +227,15 @@ def outputs_of(session: Session) -> dict[str, Gathered]:
     found = gather(session.model, counted, ready=session.place.ready, autocast=session.place.autocast)
     session.clock.validated = seen
     return found
+
+
+def keep_time_free(session: Session, valid: Feed) -> None:
+    """Time a validation before the first step, so that as long is kept free from the first epoch on; some rows before it, the first are slow."""
+    first = gather(session.model, valid.peek(1), ready=session.place.ready, autocast=session.place.autocast)
+    scores(session.model.tasks, first)
+    if not session.clock.validation:
+        with session.clock.validation_timed():
+            scores(session.model.tasks, outputs_of(session))
 
 
 def validate(session: Session) -> dict[str, Any]:
