@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cotrain.core.naming import slot
 from cotrain.core.signals import Shape, Signal, TaskSignals
 from cotrain.sharing.copies import first_copied, run, whole_number
+from cotrain.sharing.frozen import FrozenStages
 from cotrain.sharing.pointwise import Pointwise, small_weights
 
 
@@ -69,9 +70,8 @@ class AdaptersSharing(nn.Module):
         self, stages: nn.ModuleList, shapes: Sequence[Shape], tasks: Sequence[str], settings: Adapters, begin: int
     ) -> None:
         super().__init__()
-        self.freeze = settings.freeze
-        if self.freeze:
-            stages.requires_grad_(False)
+        if settings.freeze:
+            stages = FrozenStages(stages)
         self.bottom, self.stages = stages[: begin + 1], stages[begin + 1 :]
         self.adapters = nn.ModuleDict(
             {
@@ -80,15 +80,6 @@ class AdaptersSharing(nn.Module):
             }
         )
         self.shapes: Mapping[str, Sequence[Shape]] = {task: list(shapes) for task in tasks}
-        self.train()
-
-    def train(self, mode: bool = True) -> AdaptersSharing:
-        """As ever, but that frozen stages stay in evaluation mode."""
-        super().train(mode)
-        if self.freeze:
-            self.bottom.eval()
-            self.stages.eval()
-        return self
 
     def forward(self, signal: Signal) -> TaskSignals:
         bottom = [signal, *run(self.bottom, signal)]

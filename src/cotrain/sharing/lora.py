@@ -14,6 +14,7 @@ from cotrain.core.errors import ConfigError
 from cotrain.core.naming import slot, unslot
 from cotrain.core.signals import Shape, Signal, TaskSignals
 from cotrain.sharing.copies import first_copied, run, whole_number
+from cotrain.sharing.frozen import FrozenStages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +84,8 @@ class LoRASharing(nn.Module):
         self, stages: nn.ModuleList, shapes: Sequence[Shape], tasks: Sequence[str], settings: LoRA, begin: int
     ) -> None:
         super().__init__()
-        self.freeze = settings.freeze
-        if self.freeze:
-            stages.requires_grad_(False)
+        if settings.freeze:
+            stages = FrozenStages(stages)
         self.bottom, self.stages = stages[:begin], stages[begin:]
         self.changes = nn.ModuleDict(
             {
@@ -94,15 +94,6 @@ class LoRASharing(nn.Module):
             }
         )
         self.shapes: Mapping[str, Sequence[Shape]] = {task: list(shapes) for task in tasks}
-        self.train()
-
-    def train(self, mode: bool = True) -> LoRASharing:
-        """As ever, but that frozen stages stay in evaluation mode."""
-        super().train(mode)
-        if self.freeze:
-            self.bottom.eval()
-            self.stages.eval()
-        return self
 
     def forward(self, signal: Signal) -> TaskSignals:
         bottom = [signal, *run(self.bottom, signal)]
