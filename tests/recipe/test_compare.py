@@ -13,8 +13,9 @@ import torch
 
 import cotrain
 from cotrain.core.errors import DataError, RunError
-from cotrain.recipe.compare import _groups, compare
+from cotrain.recipe.compare import compare
 from cotrain.recipe.config import load_config
+from cotrain.recipe.outcome import groups
 from cotrain.recipe.rows import load_rows
 
 CONFIG = """
@@ -127,7 +128,7 @@ def test_intervals_draw_whole_groups_where_the_split_keeps_them_together(folder:
     config = load_config(folder / "grouped.yaml")
     rows = load_rows(config)
     assert rows.groups is not None
-    who = _groups(rows, "bought")
+    who = groups(rows, "bought")
     assert who is not None
     test = rows.data.rows("test")
     held = test[rows.data.targets["bought"].present[test]]

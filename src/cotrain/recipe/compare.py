@@ -7,37 +7,31 @@ seed and by test row. The test rows are scored once a training, and nothing is c
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cotrain.core.errors import DataError, RunError, UnsupportedError
 from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
 from cotrain.recipe.balance_settings import Balance
-from cotrain.recipe.build import learnt_by, with_learnt
+from cotrain.recipe.build import learnt_by
 from cotrain.recipe.config import Config, load_config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
 from cotrain.recipe.network import train_network, whole
+from cotrain.recipe.outcome import BOOSTING, SINGLE, joint_name, outcome, time_given
 from cotrain.recipe.parts import Part, Parts
 from cotrain.recipe.reader import Choice
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.recipe.run import same_config, stored
-from cotrain.tasks.reweighted import errors_under
-from cotrain.tasks.scores import Array, error_of
-from cotrain.training.baseline import Baseline, constants
 from cotrain.training.boosting import boosted_output
-from cotrain.training.evaluate import Gathered, gather, scores
-from cotrain.training.gain import Gain, delta_m, gain, row_weights, verdict
+from cotrain.training.evaluate import Gathered, gather
 from cotrain.training.settle import settled
 
-SINGLE, BOOSTING, CONSTANT = "single-task", "boosting", "constant"
 Say = Callable[[str], None]
 
 
@@ -108,14 +102,6 @@ def same_trainings(config: Config, folder: Path) -> None:
         )
 
 
-def time_given(config: Config, tasks: int) -> str:
-    """How long each network of a comparison may be trained, in one sentence."""
-    limit = config.train.limit or 0.0
-    if config.compare.single_time == "shared":
-        return f"the joint network may take {limit:g} s, the {tasks} single-task networks {limit / tasks:g} s each, as long in all"
-    return f"every network may take {limit:g} s, the {tasks} single-task networks each"
-
-
 Train = Callable[[Rows, int], Part | str]
 
 
@@ -125,18 +111,13 @@ def _variants(config: Config, folder: Path) -> dict[str, Train]:
     if config.compare.single:
         variants[SINGLE] = lambda rows, seed: _single(config, rows, seed)
     first = config.compare.seeds[0]
-    variants[_joint_name(config)] = lambda rows, seed: _joint(config, rows, seed, folder if seed == first else None)
+    variants[joint_name(config)] = lambda rows, seed: _joint(config, rows, seed, folder if seed == first else None)
     for name in config.compare.variants:
         varied = config.variant(name)
         variants[name] = lambda rows, seed, varied=varied: _joint(varied, rows, seed)  # type: ignore[misc]
     if config.compare.boosting:
         variants[BOOSTING] = _boosting
     return variants
-
-
-def _joint_name(config: Config) -> str:
-    balance = "" if config.balance.name == "sum" else f", {config.balance.name}"
-    return f"joint ({config.sharing.name}{balance})"
 
 
 def _joint(config: Config, rows: Rows, seed: int, folder: Path | None = None) -> Part:
@@ -234,167 +215,3 @@ def _conflict(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         "cosine": {pair: float(np.mean([one[pair] for one in cosines if pair in one])) for pair in cosines[0]},
         "norm_ratio": float(np.mean(ratios)) if ratios else None,
     }
-
-
-# ------------------------------------------------------------------------------------------------------------- the outcome
-
-
-def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> dict[str, Any]:
-    """compare.json: scores of every variant and seed, gains with their intervals, verdict."""
-    tasks = {task.name: task for task in rows.tasks}
-    seeds = list(config.compare.seeds)
-    names = [name for name in names if parts.complete(name, seeds)]
-    judged = {name: Judged(tasks, [parts.get(name, seed) for seed in seeds]) for name in names}
-    base = constants(tasks, [[rows.data.sample("train")]]) if rows.data.counts.get("train") else Baseline()
-    fixed = _constant_scores(base, tasks, judged)
-    gains = _gains(judged, tasks, rows) if SINGLE in judged else {}
-    joint = _joint_name(config)
-    document = {
-        "format": 1,
-        "seeds": seeds,
-        "tasks": {
-            name: {
-                "kind": task.kind,
-                "primary": task.metrics.primary,
-                "higher_is_better": task.metrics.higher_is_better(task.metrics.primary),
-            }
-            for name, task in tasks.items()
-        },
-        "variants": [
-            {
-                "name": name,
-                "kind": _kind(name),
-                "scores": one.primary,
-                "all_scores": one.scores,
-                "cost": parts.cost(name, seeds),
-            }
-            for name, one in judged.items()
-        ]
-        + [
-            {
-                "name": CONSTANT,
-                "kind": "constant",
-                "scores": {name: [value] for name, value in fixed.items()},
-                "cost": None,
-            }
-        ],
-        "gains": [
-            {
-                "variant": variant,
-                "task": task,
-                "gain": one.value,
-                "low": one.low,
-                "high": one.high,
-                "per_seed": list(one.per_seed),
-            }
-            for variant, by_task in gains.items()
-            for task, one in by_task.items()
-        ],
-        "delta_m": {name: _delta_m(judged[name], judged[SINGLE], tasks) for name in gains},
-        "harmed": {name: [task for task, one in by_task.items() if one.harmed] for name, by_task in gains.items()},
-        "worst": {name: _worst(by_task) for name, by_task in gains.items()},
-        "left_out": parts.left_out,
-        "time": time_given(config, len(tasks)) if config.train.limit is not None else None,
-        "conflict": parts.get(joint, seeds[0]).conflict if joint in judged else None,
-        "verdict": "",
-    }
-    if joint in gains:
-        beaten = [task for task in gains[joint] if _beaten(tasks[task], fixed, [judged[joint], judged[SINGLE]])]
-        document["verdict"] = verdict(joint, gains[joint], len(seeds), beaten)
-    else:
-        document["verdict"] = "There is nothing to compare with: single-task networks were left out."
-    found: dict[str, Any] = plain(document)
-    return found
-
-
-class Judged:
-    """The scores of one variant over all seeds. scores {task: [{metric: value} per seed]}, primary {task: [value per seed]}."""
-
-    def __init__(self, tasks: Mapping[str, Task], parts: Sequence[Part]) -> None:
-        self.parts = parts
-        self.tasks = [
-            {name: with_learnt(task, part.learnt.get(name)) for name, task in tasks.items()} for part in parts
-        ]
-        per_seed = [scores(own, part.outputs) for own, part in zip(self.tasks, parts, strict=True)]
-        self.scores = {name: [one[name] for one in per_seed] for name in tasks if all(name in one for one in per_seed)}
-        self.primary = {
-            name: [one[tasks[name].metrics.primary] for one in found] for name, found in self.scores.items()
-        }
-
-    def errors(self, task: Task) -> list[float]:
-        """Primary error, one a seed."""
-        return [error_of(task.metrics.primary, value) for value in self.primary[task.name]]
-
-    def resampled(self, task: Task, counts: Array) -> list[Array]:
-        """Primary error under every resampling of the test rows, one array a seed."""
-        pairs = [(own[task.name], part.outputs[task.name]) for own, part in zip(self.tasks, self.parts, strict=True)]
-        return [errors_under(own, one.output, one.target, one.weight, counts) for own, one in pairs]
-
-
-def _gains(judged: Mapping[str, Judged], tasks: Mapping[str, Task], ready: Rows) -> dict[str, dict[str, Gain]]:
-    """{variant: {task: gain over single-task}}; all variants and seeds meet the same resampled rows."""
-    single = judged[SINGLE]
-    gains: dict[str, dict[str, Gain]] = {name: {} for name in judged if name != SINGLE}
-    for task in tasks.values():
-        if task.name not in single.primary or any(math.isnan(value) for value in single.primary[task.name]):
-            continue
-        rows = len(single.parts[0].outputs[task.name].target)
-        counts = row_weights(rows, np.random.default_rng(0), groups=_groups(ready, task.name))
-        alone, alone_rows = single.errors(task), single.resampled(task, counts)
-        for name in gains:
-            if task.name in judged[name].primary:
-                shared_rows = judged[name].resampled(task, counts)
-                gains[name][task.name] = gain(judged[name].errors(task), alone, shared_rows, alone_rows)
-    return {name: by_task for name, by_task in gains.items() if by_task}
-
-
-def _groups(rows: Rows, task: str) -> NDArray[np.int64] | None:
-    """The group of each of a task's labelled test rows, where the split keeps groups together."""
-    if rows.groups is None:
-        return None
-    test = rows.data.for_tasks([task]).whole("test")
-    labelled = test.select(test.targets[task].present).row
-    return None if labelled is None else np.asarray(rows.groups[labelled.numpy()])
-
-
-def _constant_scores(base: Baseline, tasks: Mapping[str, Task], judged: Mapping[str, Judged]) -> dict[str, float]:
-    """{task: primary metric of the best constant prediction on the test rows}."""
-    if not judged:
-        return {}
-    outputs = next(iter(judged.values())).parts[0].outputs
-    found = base.scores(tasks, outputs)
-    return {name: one[tasks[name].metrics.primary] for name, one in found.items()}
-
-
-def _beaten(task: Task, fixed: Mapping[str, float], networks: Sequence[Judged]) -> bool:
-    """Whether the constant is at least as good, on average over seeds, as every network."""
-    if task.name not in fixed or math.isnan(fixed[task.name]):
-        return False
-    metric = task.metrics.primary
-    errors = [float(np.mean([error_of(metric, value) for value in one.primary[task.name]])) for one in networks]
-    return all(error >= error_of(metric, fixed[task.name]) for error in errors)
-
-
-def _delta_m(joint: Judged, single: Judged, tasks: Mapping[str, Task]) -> dict[str, float]:
-    """Mean over seeds of delta_m (per cent, higher is better), with the spread over seeds."""
-    common = [name for name in joint.primary if name in single.primary]
-    higher = {name: tasks[name].metrics.higher_is_better(tasks[name].metrics.primary) for name in common}
-    values = [
-        delta_m(
-            {name: joint.primary[name][index] for name in common},
-            {name: single.primary[name][index] for name in common},
-            higher,
-        )
-        for index in range(len(joint.parts))
-    ]
-    return {"value": float(np.mean(values)), "low": float(np.min(values)), "high": float(np.max(values))}
-
-
-def _worst(gains: Mapping[str, Gain]) -> str | None:
-    """The task with the least gain among those that have one."""
-    told = {task: one.value for task, one in gains.items() if not math.isnan(one.value)}
-    return min(told, key=lambda task: told[task]) if told else None
-
-
-def _kind(name: str) -> str:
-    return {SINGLE: "single", BOOSTING: "boosting"}.get(name, "joint")
