@@ -13,6 +13,7 @@ from cotrain.core.fields import Field
 from cotrain.core.signals import Shape, Signal
 from cotrain.core.spec import Wants
 from cotrain.core.stacked import StackedLinear
+from cotrain.heads.pooling import Pool, Pooling, check_pooling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,16 +21,24 @@ class LinearHead:
     """y = W pool(z) + b of the last signal, [B, D] -> [B, outputs]; each member of an ensemble has its own W and b.
 
     dropout: chance that a pooled feature is left out while training, in [0, 1).
+    pool: what makes a vector of a sequence or a map: mean, max, attention (learnt shares of the steps or places), or grid (of a map: its
+    means in cells x cells parts, which keeps where things are). per_stage: pool the signal of every stage and set them side by side.
     """
 
     name: ClassVar[str] = "linear"
     dropout: float = 0.0
+    pool: Pool = "mean"
+    cells: int = 4
+    per_stage: bool = False
 
     def __post_init__(self) -> None:
         check_dropout("linear", self.dropout)
+        check_pooling("linear", self.pool, self.cells)
 
     def build(self, shapes: Sequence[Shape], outputs: int) -> nn.Module:
-        return PooledHead(nn.Sequential(nn.Dropout(self.dropout), last_layer(shapes[-1], shapes[-1].width, outputs)))
+        pooling = Pooling(shapes, self.pool, cells=self.cells, per_stage=self.per_stage)
+        layers = nn.Sequential(nn.Dropout(self.dropout), last_layer(shapes[-1], pooling.width, outputs))
+        return PooledHead(layers, pooling)
 
 
 def last_layer(shape: Shape, width: int, outputs: int) -> nn.Module:
@@ -64,19 +73,22 @@ def check_dropout(head: str, dropout: float) -> None:
 
 
 class PooledHead(nn.Module):
-    """Pools the last signal into a vector [B, D] and maps it with any module on tensors: [B, D] -> [B, outputs].
+    """Pools the task's signals into a vector [B, D] and maps it with any module on tensors: [B, D] -> [B, outputs].
 
+    pooling: from the signals to [B, D]; the mean of the last one if not given.
     With an ensemble of M members in the signal, rows and outputs are those of every member in turn: [M * B, D] -> [M * B, outputs].
     """
 
-    wants: Wants = "vector"
+    wants: Wants
 
-    def __init__(self, layers: nn.Module) -> None:
+    def __init__(self, layers: nn.Module, pooling: Pooling | None = None) -> None:
         super().__init__()
         self.layers = layers
+        self.pooling = pooling
+        self.wants = "pyramid" if pooling is not None and pooling.per_stage else "vector"
 
     def forward(self, signals: Sequence[Signal], target: Field | None = None) -> Tensor:
-        out: Tensor = self.layers(signals[-1].pooled())
+        out: Tensor = self.layers(signals[-1].pooled() if self.pooling is None else self.pooling(signals))
         return out
 
     def generate(self, signals: Sequence[Signal]) -> Tensor:
