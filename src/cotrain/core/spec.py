@@ -24,9 +24,11 @@ class FieldSpec:
     """What an encoder may know of one input before it sees a row.
 
     kind: "number" (values [B, C] float; `valid` is False where a filler stands for a missing cell), "category" (values [B, C] int64),
-    "bag" (values [B, C] float: weights of words, mostly 0), "image" ([B, 3, H, W]), "tokens" (ragged int64) ...
-    names: one a column. cardinalities: for categories, how many codes each column has (0 is "unseen or missing").
-    shape: the shape of one value, without the row axis.
+    "bag" (values [B, C] float: weights of words, mostly 0), "image" (values [B, C, H, W], uint8 of 0 to 255 or float of 0 to 1),
+    "tokens" (ragged int64; `offsets` says where each row's begin) ...
+    names: one a column. cardinalities: for categories, how many codes each column has (0 is "unseen or missing"); for tokens the one
+    size of the vocabulary (0 is an unknown token, 1 stands for nothing and is free for an encoder's own marks).
+    shape: the shape of one value, without the row axis. mean, std: for images, of each channel of the training rows, in 0 to 1.
     quantiles: for numbers, one rising tuple a column: quantiles of its values in the training rows, as they stand in the field, equal
     ones once (65 at most, from the smallest to the largest); empty where they are not known.
     """
@@ -36,6 +38,8 @@ class FieldSpec:
     cardinalities: tuple[int, ...] = ()
     shape: tuple[int, ...] = ()
     quantiles: tuple[tuple[float, ...], ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
 InputSpec = Mapping[str, FieldSpec]

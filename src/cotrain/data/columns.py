@@ -1,7 +1,7 @@
 """The contract of a column's encoder: fitted on training rows, kept as JSON, each row of a table the same numbers ever after.
 
-An encoder fills columns of one field. `FIELDS` says what a field is to a network; encoders of the same field stand side by side in
-it, in the table's order.
+A `ColumnEncoder` fills columns of one field. `FIELDS` says what a field is to a network; encoders of the same field stand side by
+side in it, in the table's order. A `FieldEncoder` answers a whole field of its own: the tokens of a text, a picture.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cotrain.core.fields import Field
+from cotrain.core.spec import FieldSpec
 
 FIELDS: dict[str, tuple[str, type[np.generic]]] = {
     "numbers": ("number", np.float32),
@@ -98,6 +99,40 @@ class ColumnEncoder(Protocol):
 
 
 @runtime_checkable
+class FieldEncoder(Protocol):
+    """An encoder whose column is a field by itself: a frozen value, equal to what `from_json(to_json())` gives.
+
+    kind, columns, note: as of a ColumnEncoder. field: the name of its field, `field_name` of its column. spec: what a network may know of it.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    @property
+    def field(self) -> str: ...
+
+    @property
+    def spec(self) -> FieldSpec: ...
+
+    @property
+    def note(self) -> str: ...
+
+    def whole(self, frame: pl.DataFrame) -> tuple[Field, list[str]]:
+        """(the field, notes) of any rows, each by itself; `present` is False where the cell is missing.
+
+        Raises DataError, naming the column and the first row, for cells of another kind.
+        """
+        ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> FieldEncoder: ...
+
+
+@runtime_checkable
 class FoldedEncoder(Protocol):
     """A ColumnEncoder that gives rows it was fitted on other values than later ones: each from folds the row is not in."""
 
@@ -113,6 +148,15 @@ class CountedEncoder(Protocol):
     def changes(self, frame: pl.DataFrame) -> list[Change]:
         """What is done to the cells of any rows, each kind of change once, those done to no cell too."""
         ...
+
+
+def field_name(column: str) -> str:
+    """The name of the field that is one column's own: the column's, unless a field of `FIELDS` bears it.
+
+    >>> field_name("photo"), field_name("words")
+    ('photo', 'words_')
+    """
+    return f"{column}_" if column.rstrip("_") in FIELDS else column
 
 
 def rising(values: NDArray[Any], most: int = QUANTILES) -> tuple[float, ...]:

@@ -1,7 +1,8 @@
 """A table's inputs as fields: fitted on the training rows only, kept as JSON, the same for every row that ever comes.
 
 Fields: `numbers` [B, C] float32 (scaled numbers, date parts, indicators of missing cells), with `valid` [B, C] where cells are
-missing, `categories` [B, C] int64 and `words` [B, C] float32 (weights of words in texts). A new kind of encoder is a file of its own, a row of `ENCODERS` and a line of `fitted`.
+missing, `categories` [B, C] int64 and `words` [B, C] float32 (weights of words in texts); a column whose encoder answers a whole field
+(`FieldEncoder`) is one of its own, named after it. A new kind of encoder is a file of its own, a row of `ENCODERS` and a line of `fitted`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from cotrain.data.buckets import HashEncoder
 from cotrain.data.categories import CategoryEncoder
 from cotrain.data.clean import tidy
 from cotrain.data.column_settings import Said
-from cotrain.data.columns import FIELDS, ColumnEncoder, FoldedEncoder, Part, Training
+from cotrain.data.columns import FIELDS, ColumnEncoder, FieldEncoder, FoldedEncoder, Part, Training
 from cotrain.data.date_parts import DateEncoder
 from cotrain.data.forest import ForestEncoder
 from cotrain.data.infer import ENCODED, Column
@@ -41,13 +42,15 @@ FORMAT = 7
 PLAIN = DataSettings()
 """Every column as it is encoded unless a person says otherwise."""
 
-ENCODERS: tuple[type[ColumnEncoder], ...] = (
+AnyEncoder = ColumnEncoder | FieldEncoder
+
+ENCODERS: tuple[type[AnyEncoder], ...] = (
     NumberEncoder, CategoryEncoder, HashEncoder, TargetEncoder, DateEncoder, BagEncoder, ForestEncoder,
 )  # fmt: skip
 _KINDS = {one.kind: one for one in ENCODERS}
 
 
-def fitted(frame: pl.DataFrame, column: Column, settings: DataSettings, training: Training) -> list[ColumnEncoder]:
+def fitted(frame: pl.DataFrame, column: Column, settings: DataSettings, training: Training) -> list[AnyEncoder]:
     """The encoders of one column, fitted on `frame`, the training rows; none where a column of this kind is no input."""
     series, said = frame[column.name], settings.of(column.name)
     if column.kind == "number":
@@ -67,7 +70,7 @@ def fitted(frame: pl.DataFrame, column: Column, settings: DataSettings, training
     return []
 
 
-def _of_labels(series: pl.Series, how: Said, training: Training) -> list[ColumnEncoder]:
+def _of_labels(series: pl.Series, how: Said, training: Training) -> list[AnyEncoder]:
     """The encoders of a column of labels: codes, hashes, statistics of the targets, or codes and statistics."""
     said = how.categories
     if how.labels in ("most_frequent", "constant") and said.encoding not in ("auto", "codes"):
@@ -77,7 +80,7 @@ def _of_labels(series: pl.Series, how: Said, training: Training) -> list[ColumnE
         )
     if said.encoding == "hash":
         return [HashEncoder(series.name, said.buckets)]
-    found: list[ColumnEncoder] = []
+    found: list[AnyEncoder] = []
     if said.encoding != "target":
         most = said.most if said.encoding == "auto" else None
         found.append(CategoryEncoder.fit(series, rare=said.rare, most=most, missing=how.labels, label=how.impute.label))
@@ -102,7 +105,7 @@ def _of_labels(series: pl.Series, how: Said, training: Training) -> list[ColumnE
 
 def jointly(
     frame: pl.DataFrame, columns: Sequence[Column], settings: DataSettings, training: Training
-) -> list[ColumnEncoder]:
+) -> list[AnyEncoder]:
     """The encoders that read several columns at once, after those of single ones."""
     if settings.outliers.name != "isolation_forest" or settings.outliers.does != "flag" or not frame.height:
         return []
@@ -117,7 +120,7 @@ class TableEncoder:
     manners: ((column, how its numbers were written), ...) of all columns that came as words; later rows that come so are read so.
     """
 
-    encoders: tuple[ColumnEncoder, ...]
+    encoders: tuple[AnyEncoder, ...]
     known: tuple[str, ...] = ()
     words: tuple[str, ...] = MISSING
     manners: tuple[tuple[str, Manner], ...] = ()
@@ -158,10 +161,11 @@ class TableEncoder:
     @property
     def specs(self) -> dict[str, FieldSpec]:
         """What a network's encoder may know before it sees a row."""
-        return {name: self._spec(name) for name in FIELDS if any(one.field == name for one in self.encoders)}
+        tables = {name: self._spec(name) for name in FIELDS if any(one.field == name for one in self.encoders)}
+        return tables | {one.field: one.spec for one in self.encoders if isinstance(one, FieldEncoder)}
 
     def _spec(self, name: str) -> FieldSpec:
-        ours = [one for one in self.encoders if one.field == name]
+        ours = [one for one in self.encoders if one.field == name and not isinstance(one, FieldEncoder)]
         names = tuple(chain.from_iterable(one.features for one in ours))
         return FieldSpec(
             FIELDS[name][0],
@@ -188,10 +192,15 @@ class TableEncoder:
             notes.append(f"columns not met in training are ignored: {', '.join(extra)}")
         frame, _ = tidy(frame[list(self.columns)], self.words)
         frame = numbered(frame, dict(self.manners))
-        blocks = {name: _Block(name, spec, frame.height) for name, spec in self.specs.items()}
+        blocks = {name: _Block(name, spec, frame.height) for name, spec in self.specs.items() if name in FIELDS}
+        whole: dict[str, Field] = {}
         problems: list[str] = []
         for one in self.encoders:
             try:
+                if isinstance(one, FieldEncoder):
+                    whole[one.field], said = one.whole(frame)
+                    notes += said
+                    continue
                 part = one.part(frame)
                 blocks[one.field].add(part if places is None else _own(one, frame, part, places), len(one.features))
                 notes += part.notes
@@ -199,7 +208,7 @@ class TableEncoder:
                 problems.append(str(error))
         if problems:
             raise DataError("\n".join(problems))
-        return {name: block.field() for name, block in blocks.items()}, list(dict.fromkeys(notes))
+        return {name: block.field() for name, block in blocks.items()} | whole, list(dict.fromkeys(notes))
 
     def check(self, frame: pl.DataFrame) -> None:
         """Raises DataError naming every input column the frame lacks, with the nearest one it has."""
