@@ -21,10 +21,12 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from cotrain.core.fields import Batch, Field
+    from cotrain.encoders.convnet import ConvNet
     from cotrain.encoders.ft_transformer import FTTransformer
     from cotrain.encoders.mlp import MLP
     from cotrain.encoders.periodic import Periodic
     from cotrain.encoders.piecewise_linear import PiecewiseLinear
+    from cotrain.encoders.residual_pictures import ResNet18, ResNet34, ResNet50
     from cotrain.encoders.resnet import ResNet
     from cotrain.encoders.tabm import TabM
     from cotrain.model.compose import Model
@@ -67,6 +69,10 @@ __all__ = [
     "ResNet",
     "FTTransformer",
     "TabM",
+    "ConvNet",
+    "ResNet18",
+    "ResNet34",
+    "ResNet50",
     "PiecewiseLinear",
     "Periodic",
     "Apart",
@@ -103,6 +109,10 @@ _HOME = {
     "ResNet": "cotrain.encoders.resnet",
     "FTTransformer": "cotrain.encoders.ft_transformer",
     "TabM": "cotrain.encoders.tabm",
+    "ConvNet": "cotrain.encoders.convnet",
+    "ResNet18": "cotrain.encoders.residual_pictures",
+    "ResNet34": "cotrain.encoders.residual_pictures",
+    "ResNet50": "cotrain.encoders.residual_pictures",
     "PiecewiseLinear": "cotrain.encoders.piecewise_linear",
     "Periodic": "cotrain.encoders.periodic",
     "Apart": "cotrain.sharing.apart",

@@ -7,12 +7,17 @@
 [2, 16, 8]
 """
 
+from cotrain.encoders.convnet import ConvNet
 from cotrain.encoders.ft_transformer import FTTransformer
 from cotrain.encoders.linear_numbers import LinearNumbers
 from cotrain.encoders.mlp import MLP
 from cotrain.encoders.periodic import Periodic
 from cotrain.encoders.piecewise_linear import PiecewiseLinear
+from cotrain.encoders.residual_pictures import ResNet18, ResNet34, ResNet50
 from cotrain.encoders.resnet import ResNet
 from cotrain.encoders.tabm import TabM
 
-__all__ = ["MLP", "FTTransformer", "LinearNumbers", "Periodic", "PiecewiseLinear", "ResNet", "TabM"]
+__all__ = [
+    "MLP", "FTTransformer", "LinearNumbers", "Periodic", "PiecewiseLinear", "ResNet", "TabM",
+    "ConvNet", "ResNet18", "ResNet34", "ResNet50",
+]  # fmt: skip

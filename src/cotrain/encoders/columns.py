@@ -22,6 +22,11 @@ from cotrain.encoders.numbers import FlatNumbers, as_columns
 KINDS = ("number", "bag", "category")
 """What an encoder of tables reads, in the order it stands in the vector."""
 
+BETTER = {
+    "image": "; encoders of pictures are convnet, resnet18, resnet34 and resnet50. Beside other columns, name the inputs, each with an encoder of its own"
+}
+"""{kind that a table has not: what to do about it}."""
+
 
 def check_inputs(encoder: str, inputs: InputSpec) -> None:
     """Raises ConfigError for an input of a kind that is no column of a table, or where there is no column at all."""
@@ -29,6 +34,7 @@ def check_inputs(encoder: str, inputs: InputSpec) -> None:
         if spec.kind not in KINDS:
             raise ConfigError(
                 f"encoder '{encoder}' reads numbers, bags of words and categories; input '{name}' is of kind '{spec.kind}'"
+                + BETTER.get(spec.kind, "")
             )
     if not any(spec.names or spec.cardinalities for spec in inputs.values()):
         raise ConfigError(f"encoder '{encoder}' was given no usable input column; name some under inputs:")
