@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cotrain.sharing.hard import Hard
     from cotrain.sharing.mmoe import MMoE
     from cotrain.tasks.binary import Binary
+    from cotrain.tasks.box import Box
     from cotrain.tasks.conditional import Conditional
     from cotrain.tasks.count import Count
     from cotrain.tasks.multiclass import Multiclass
@@ -56,6 +57,7 @@ __all__ = [
     "Batch",
     "Field",
     "Binary",
+    "Box",
     "Conditional",
     "Multiclass",
     "Multilabel",
@@ -96,6 +98,7 @@ _HOME = {
     "Batch": "cotrain.core.fields",
     "Field": "cotrain.core.fields",
     "Binary": "cotrain.tasks.binary",
+    "Box": "cotrain.tasks.box",
     "Conditional": "cotrain.tasks.conditional",
     "Multiclass": "cotrain.tasks.multiclass",
     "Multilabel": "cotrain.tasks.multilabel",

@@ -12,9 +12,13 @@ Every loss is >= 0 and 0 at a perfect answer, so that dividing by the loss of th
 
 from cotrain.losses.absolute_error import absolute_error
 from cotrain.losses.binary_cross_entropy import BinaryCrossEntropy, binary_cross_entropy
+from cotrain.losses.box_distance import box_l1, box_squared
+from cotrain.losses.ciou import ciou
 from cotrain.losses.cross_entropy import CrossEntropy, cross_entropy
 from cotrain.losses.cumulative_link import CumulativeLink
 from cotrain.losses.focal import BinaryFocal, Focal
+from cotrain.losses.giou import giou
+from cotrain.losses.l1_giou import L1GIoU
 from cotrain.losses.log_squared_error import log_squared_error
 from cotrain.losses.logistic_hazard import LogisticHazard
 from cotrain.losses.negative_binomial import NegativeBinomialDeviance
@@ -29,9 +33,14 @@ __all__ = [
     "Focal",
     "absolute_error",
     "binary_cross_entropy",
+    "box_l1",
+    "box_squared",
+    "ciou",
     "cross_entropy",
     "CumulativeLink",
     "gamma_deviance",
+    "giou",
+    "L1GIoU",
     "log_squared_error",
     "LogisticHazard",
     "NegativeBinomialDeviance",

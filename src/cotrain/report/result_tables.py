@@ -38,6 +38,8 @@ CAPITALS = {
     "d2": "D²",
     "rmsle": "RMSLE",
     "kappa": "weighted κ",
+    "iou": "IoU",
+    "iou50": "at IoU .5",
 }
 
 

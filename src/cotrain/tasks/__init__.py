@@ -8,6 +8,7 @@
 """
 
 from cotrain.tasks.binary import Binary
+from cotrain.tasks.box import Box
 from cotrain.tasks.conditional import Conditional
 from cotrain.tasks.count import Count
 from cotrain.tasks.multiclass import Multiclass
@@ -20,6 +21,7 @@ from cotrain.tasks.survival import Survival
 
 __all__ = [
     "Binary",
+    "Box",
     "Conditional",
     "Multiclass",
     "Multilabel",

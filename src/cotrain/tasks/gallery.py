@@ -2,6 +2,7 @@
 
 from cotrain.core.gallery import Gallery
 from cotrain.tasks.binary import Binary
+from cotrain.tasks.box import Box
 from cotrain.tasks.conditional import Conditional
 from cotrain.tasks.count import Count
 from cotrain.tasks.multiclass import Multiclass
@@ -14,6 +15,6 @@ from cotrain.tasks.survival import Survival
 
 TASKS = Gallery(
     "task kind",
-    (Binary, Conditional, Multiclass, Multilabel, Ordinal, Regression, Count, Positive, Quantile, Survival),
+    (Binary, Conditional, Multiclass, Multilabel, Ordinal, Regression, Count, Positive, Quantile, Survival, Box),
     attribute="kind",
 )

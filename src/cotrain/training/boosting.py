@@ -11,6 +11,7 @@ scikit-learn's histogram gradient boosting with its own defaults: at most 500 ro
     positive                       Poisson deviance for tweedie (which scikit-learn does not have; it allows zeros as well),
                                    gamma deviance for gamma, squared error of logarithms for log_normal
     quantile                       pinball loss, a model a level, sorted where they cross
+    box                            squared error, a model for each of cx, cy, w and h
     survival                       none: scikit-learn has no loss for censored times
 """
 
@@ -27,6 +28,7 @@ from torch import Tensor
 from cotrain.core.errors import UnsupportedError
 from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import InputSpec, Task
+from cotrain.losses.boxes import centre_of, output_of
 from cotrain.losses.cumulative_link import outputs_of
 from cotrain.losses.log_squared_error import log_squared_error
 from cotrain.losses.ordered import unbased, unrisen
@@ -107,6 +109,16 @@ def _numbers(task: Task, trees: Trees) -> Tensor:
     return torch.from_numpy(np.stack(columns, 1))
 
 
+def _box(task: Task, trees: Trees) -> Tensor:
+    def goal(target: Field, place: int) -> Goal:
+        return Goal(centre_of(target.values)[:, place].cpu().numpy(), target.held().cpu().numpy())
+
+    columns = [
+        trees.regressor(lambda target, place=place: goal(target, place)).predict(trees.test) for place in range(4)
+    ]  # type: ignore[misc]
+    return output_of(torch.from_numpy(np.stack(columns, 1)))
+
+
 def _amounts(task: Task, trees: Trees) -> Tensor:
     """log(mu / base): of the rate y / base, whose rows weigh as their base does."""
     loss = {gamma_deviance: "gamma", log_squared_error: "squared_error"}.get(cast(Any, task.loss), "poisson")
@@ -140,5 +152,6 @@ FORMS: Mapping[str, Callable[[Task, Trees], Tensor]] = {
     "count": _amounts,
     "positive": _amounts,
     "quantile": _levels,
+    "box": _box,
 }
 """{kind: the outputs of its models for the test rows}."""
