@@ -16,6 +16,7 @@ from cotrain.core.fields import Field
 from cotrain.losses.boxes import centre_of
 from cotrain.tasks.numbers import read_numbers
 
+Mask = NDArray[np.bool_]
 Form = Literal["corners", "centre", "corner_size"]
 Degenerate = Literal["missing", "refuse"]
 
@@ -90,7 +91,7 @@ class BoxCodec:
         found = []
         if seen.degenerate.any():
             found.append(f"{self._degenerate(seen)}; they count as missing")
-        cut = seen.cut & seen.good
+        cut: Mask = seen.cut & seen.good
         if cut.any():
             found.append(
                 f"{_counted(cut, 'box reaches', 'boxes reach')} beyond the picture {_rows(cut)}; what lies outside is cut off"
@@ -190,13 +191,14 @@ class Seen:
         missing = np.isnan(numbers)
         self.units = corners
         self.corners = np.nan_to_num(corners / np.concatenate([size, size]))
-        self.held, self.torn = ~missing.any(1), missing.any(1) & ~missing.all(1)
+        self.held: Mask = missing.sum(1) == 0
+        self.torn: Mask = (missing.sum(1) > 0) & (missing.sum(1) < 4)
         low, high = self.corners[:, :2], self.corners[:, 2:]
-        self.thin = (high <= low).any(1)
-        self.outside = ((low >= 1) | (high <= 0)).any(1)
-        self.cut = ((low < -SLACK) | (high > 1 + SLACK)).any(1) & ~self.outside
-        self.degenerate = self.held & (self.thin | self.outside)
-        self.good = self.held & ~self.degenerate
+        self.thin: Mask = (high <= low).any(1)
+        self.outside: Mask = (low >= 1).any(1) | (high <= 0).any(1)
+        self.cut: Mask = ((low < -SLACK).any(1) | (high > 1 + SLACK).any(1)) & ~self.outside
+        self.degenerate: Mask = self.held & (self.thin | self.outside)
+        self.good: Mask = self.held & ~self.degenerate
 
 
 def _counted(mask: NDArray[np.bool_], one: str, many: str) -> str:

@@ -110,13 +110,13 @@ def _numbers(task: Task, trees: Trees) -> Tensor:
 
 
 def _box(task: Task, trees: Trees) -> Tensor:
-    def goal(target: Field, place: int) -> Goal:
-        return Goal(centre_of(target.values)[:, place].cpu().numpy(), target.held().cpu().numpy())
+    def side(place: int) -> Array:
+        def goal(target: Field) -> Goal:
+            return Goal(centre_of(target.values)[:, place].cpu().numpy(), target.held().cpu().numpy())
 
-    columns = [
-        trees.regressor(lambda target, place=place: goal(target, place)).predict(trees.test) for place in range(4)
-    ]  # type: ignore[misc]
-    return output_of(torch.from_numpy(np.stack(columns, 1)))
+        return np.asarray(trees.regressor(goal).predict(trees.test))
+
+    return output_of(torch.from_numpy(np.stack([side(place) for place in range(task.outputs)], 1)))
 
 
 def _amounts(task: Task, trees: Trees) -> Tensor:
