@@ -135,20 +135,25 @@ class TableEncoder:
         known: Sequence[str] = (),
         words: Sequence[str] = MISSING,
         manners: Mapping[str, Manner] | None = None,
+        before: Sequence[AnyEncoder] = (),
     ) -> TableEncoder:
         """Fitted on the rows of `frame`, which must be training rows. Columns of other kinds than `ENCODED` are left out.
 
-        training: targets of the same rows, for encoders that look at them.
+        training: targets of the same rows, for encoders that look at them. before: fitted encoders that come first; what they read is
+        not fitted again.
         """
         training = training or Training()
-        encoders = [one for column in columns for one in fitted(frame, column, settings, training)]
+        read = {one.columns[0] for one in before if len(one.columns) == 1}
+        new = [column for column in columns if column.name not in read]
+        encoders = [*before, *(one for column in new for one in fitted(frame, column, settings, training))]
         if not encoders:
             kinds = ", ".join(f"{column.name} ({column.kind})" for column in columns) or "none"
             raise DataError(
                 f"at least one input column of kind {', '.join(ENCODED)} is needed, got: {kinds}; "
                 "name more inputs, or say another kind in data.kinds"
             )
-        encoders += jointly(frame, columns, settings, training)
+        if not any(len(one.columns) > 1 for one in before):
+            encoders += jointly(frame, columns, settings, training)
         return TableEncoder(
             tuple(encoders), tuple(known) or tuple(frame.columns), tuple(words), tuple((manners or {}).items())
         )

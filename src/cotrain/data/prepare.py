@@ -27,6 +27,7 @@ from cotrain.data.choose import check_columns, chosen, columns_read, target_colu
 from cotrain.data.clean import Step, marks, repeated
 from cotrain.data.columns import Training
 from cotrain.data.drawn import RowData
+from cotrain.data.earlier import Earlier
 from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
 from cotrain.data.infer import infer
 from cotrain.data.leak_account import all_leaks
@@ -73,6 +74,7 @@ def prepare(
     seed: int = 0,
     cache: Path | None = None,
     source: str = "main",
+    earlier: Earlier | None = None,
 ) -> Prepared:
     """A table made ready for training: encoders and codecs are fitted on the training split only, kinds are seen in all rows.
 
@@ -80,6 +82,7 @@ def prepare(
     settings: kinds, split, weight and how columns are cleaned and encoded; its path and how to read are those of the table, its
     cache is not looked at. cache: a folder for the encoded rows; tables from memory are not cached.
     task_weights: {task: column of row weights for it alone}. Columns that split or weigh the rows are no inputs.
+    earlier: what an earlier run fitted; its columns and tasks are not fitted again.
     A row is never dropped for a missing target; `drop_duplicates` drops repeated rows from the training split only.
 
     Raises ConfigError for columns that are not there or named twice over, DataError for cells that cannot be what is said.
@@ -89,12 +92,13 @@ def prepare(
         table = with_files(table, split)
     ready = chosen(table, targets, inputs, split, settings.weight, task_weights)
     how = replace(settings, path="", cache=None, stream=False)
-    key = key_for(table, ready.inputs, targets, how, task_weights, seed, source) if cache is not None else None
+    about = () if earlier is None else (earlier.digest,)
+    key = key_for(table, ready.inputs, targets, how, task_weights, seed, source, *about) if cache is not None else None
     notes: list[str] = []
     if cache is not None and key is not None:
         entry, wrong = load(cache, key)
         if entry is not None:
-            codecs = fitted(targets, ready.frame[entry.data.rows("train").numpy()], ready.frame)
+            codecs = fitted(targets, ready.frame[entry.data.rows("train").numpy()], ready.frame, earlier)
             return Prepared(entry.data, TableEncoder.from_json(entry.kept["encoder"]), codecs, entry.kept["report"])
         notes += [wrong] if wrong else []
     columns = infer(
@@ -113,7 +117,7 @@ def prepare(
     if not stay.all():
         splits["train"], train = splits["train"][torch.from_numpy(stay)], train.filter(pl.Series(stay))
     steps += left
-    codecs = fitted(targets, train, ready.frame)
+    codecs = fitted(targets, train, ready.frame, earlier)
     answers: dict[str, Field] = {}
     told: list[str] = []
     for task, codec in codecs.items():
@@ -129,8 +133,10 @@ def prepare(
         training=Training(labels, derive(seed, "encoders")),
         known=table.frame.columns,
         words=table.reading.words,
-        manners=table.manners,
+        manners=table.manners if earlier is None else {**dict(earlier.encoder.manners), **table.manners},
+        before=() if earlier is None else earlier.reused(ready.inputs),
     )
+    notes += [] if earlier is None else earlier.notes(ready.inputs)
     fields, said = encoder.encode(ready.frame, places=places_of(splits["train"], len(table)))
     said += told
     steps += change_steps(counted_changes(encoder, ready.frame, splits["train"].numpy()))
@@ -186,14 +192,20 @@ def with_files(table: Table, split: SplitSettings) -> Table:
     return read_given(files, table.reading)
 
 
-def fitted(targets: Mapping[str, Codec], train: pl.DataFrame, whole: pl.DataFrame) -> dict[str, Codec]:
-    """{task: codec fitted on the training rows}; every task's problem in one DataError.
+def fitted(
+    targets: Mapping[str, Codec], train: pl.DataFrame, whole: pl.DataFrame, earlier: Earlier | None = None
+) -> dict[str, Codec]:
+    """{task: codec fitted on the training rows, or that of an earlier run}; every task's problem in one DataError.
 
     A codec that is at odds with the whole table too is quoted on that one, whose row numbers a person can look up.
     """
     codecs: dict[str, Codec] = {}
     problems: list[str] = []
+    known = {} if earlier is None else earlier.codecs
     for task, codec in targets.items():
+        if task in known:
+            codecs[task] = known[task]
+            continue
         try:
             codecs[task] = codec.fit(train[columns_read(codec)])
         except DataError as error:

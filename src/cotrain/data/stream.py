@@ -25,6 +25,7 @@ from cotrain.core.state import plain
 from cotrain.data.account import Changes, change_steps, counted_changes
 from cotrain.data.choose import chosen, columns_read, some_weights, target_columns
 from cotrain.data.clean import Step, finite
+from cotrain.data.earlier import Earlier
 from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
 from cotrain.data.manners import numbered
 from cotrain.data.notes import Notes
@@ -52,6 +53,7 @@ def prepare_stream(
     seed: int = 0,
     cache: Path | None = None,
     source: str = "main",
+    earlier: Earlier | None = None,
 ) -> Prepared:
     """Files made ready for training piece by piece; arguments as those of `prepare`. Memory does not grow with the rows.
 
@@ -73,6 +75,7 @@ def prepare_stream(
         repr(task_weights),
         seed,
         source,
+        *(() if earlier is None else (earlier.digest,)),
     )
     notes = Notes()
     if cache is not None:
@@ -82,7 +85,7 @@ def prepare_stream(
         notes.add([wrong] if wrong else [])
     names = target_columns({task: codec.columns for task, codec in targets.items()})
     seen = survey(table, settings.split, seed=seed, targets=names)
-    fit = fitted_on_sample(table, seen, targets, inputs, settings, task_weights or {}, seed, source)
+    fit = fitted_on_sample(table, seen, targets, inputs, settings, task_weights or {}, seed, source, earlier)
     place = scratch(cache, key) if cache is not None else Path(tempfile.mkdtemp(prefix="cotrain-shards-"))
     try:
         writer = ShardWriter(place, seen.expected, seed)
@@ -145,6 +148,7 @@ def fitted_on_sample(
     task_weights: Mapping[str, str],
     seed: int,
     source: str,
+    earlier: Earlier | None = None,
 ) -> Prepared:
     """`prepare` on the sampled rows, in the splits they were dealt to."""
     order = np.argsort(seen.where, kind="stable")
@@ -163,6 +167,7 @@ def fitted_on_sample(
         task_weights=task_weights,
         seed=seed,
         source=source,
+        earlier=earlier,
     )
 
 

@@ -7,7 +7,6 @@ L_k = weight_k / scale_k x (all sums) / (all counts)
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
@@ -18,13 +17,17 @@ from cotrain.core.errors import ConfigError, DataError, unknown
 from cotrain.core.fields import Batch, Field, label_count
 from cotrain.core.naming import slot
 from cotrain.core.signals import Shape
-from cotrain.core.spec import EncoderSettings, FieldSpec, Head, Headed, HeadSettings, InputSpec, SharingSettings, Task
-from cotrain.core.stacked import loops_in
+from cotrain.core.spec import EncoderSettings, Head, Headed, HeadSettings, InputSpec, SharingSettings, Task
 from cotrain.heads.linear import LinearHead, PooledHead
+from cotrain.model.freezing import check_frozen, freeze_, modules_named, rest_
 from cotrain.model.given import beside_parents, check_given, parent_of, with_parents
+from cotrain.model.growing import take_over_
+from cotrain.model.ingredients import check_ingredients
+from cotrain.model.meeting import specs_of
 from cotrain.model.members import averaged, loss_of_members, repeated
 from cotrain.model.mixup import Mixing
 from cotrain.model.partition import Part
+from cotrain.model.structure import structure_of
 from cotrain.model.trunk import Trunk
 from cotrain.sharing.hard import Hard
 
@@ -61,23 +64,7 @@ class Model(nn.Module):
         head: HeadSettings | None = None,
     ) -> None:
         super().__init__()
-        if (encoder is None) == (trunk is None):
-            raise ConfigError("a model needs either encoder= or trunk=, and not both")
-        if len(stages) and trunk is None:
-            raise ConfigError(
-                "stages= names modules inside an own trunk; give trunk= as well, an encoder brings its own"
-            )
-        for what, given in (("encoder", encoder), ("sharing", sharing), ("head", head)):
-            if isinstance(given, str) or (isinstance(given, Mapping) and isinstance(given.get("name"), str)):
-                raise ConfigError(
-                    f"{what}= of a Model is an object, such as MMoE(experts=8), got {given!r}; words belong in a config or in cotrain.fit"
-                )
-        names = [task.name for task in tasks]
-        if not names or len(set(names)) < len(names):
-            raise ConfigError(f"a model needs at least one task and every name once, got {names}")
-        self.tasks: dict[str, Task] = {task.name: task for task in tasks}
-        check_given(self.tasks)
-        self._recipe = {
+        self._recipe: dict[str, Any] = {
             "encoder": encoder,
             "sharing": sharing,
             "trunk": trunk,
@@ -85,8 +72,17 @@ class Model(nn.Module):
             "heads": heads,
             "head": head,
         }
+        check_ingredients(self._recipe, [task.name for task in tasks])
+        self.tasks: dict[str, Task] = {task.name: task for task in tasks}
+        check_given(self.tasks)
         self._scales: dict[str, float] = dict.fromkeys(self.tasks, 1.0)
         self._agreed: set[str] = set()
+        self.specs: Mapping[str, InputSpec] = {}
+        """{source: {input: FieldSpec}} that the network was built for; empty until then."""
+        self.frozen: tuple[str, ...] = ()
+        """Names of the parts that are frozen (`freeze`)."""
+        self._held: list[nn.Parameter] = []
+        self._example: Mapping[str, Field] | None = None
         self.parts = nn.ModuleList()
         self.heads = nn.ModuleDict()
 
@@ -103,14 +99,18 @@ class Model(nn.Module):
         """
         if self.built:
             raise ConfigError("this model is built already; make a new Model for other inputs")
+        self.specs = {source: dict(spec) for source, spec in specs.items()}
+        if example is not None and self._recipe["trunk"] is not None:
+            few = torch.arange(min(2, len(next(iter(example.values())))))
+            self._example = {name: field.select(few) for name, field in example.items()}
         encoder = self._encoders(specs, example)
-        sharing = cast(SharingSettings | None, self._recipe["sharing"]) or Hard()
+        sharing = self._recipe["sharing"] or Hard()
         groups = [[name] for name in self.tasks] if getattr(sharing, "apart", False) else [list(self.tasks)]
         self.parts.extend(
             Part(self._read_by(group, specs), copy.deepcopy(encoder) if index else encoder, sharing, group)
             for index, group in enumerate(groups)
         )
-        given = cast(Mapping[str, nn.Module], self._recipe["heads"] or {})
+        given: Mapping[str, nn.Module] = self._recipe["heads"] or {}
         for name in given:
             if name not in self.tasks:
                 raise ConfigError("heads: " + unknown("task", name, list(self.tasks)))
@@ -135,17 +135,7 @@ class Model(nn.Module):
         if self.built:
             return self
         batch.check()
-        specs: dict[str, FieldSpec] = {}
-        for name, field in batch.inputs.items():
-            if not field.values.is_floating_point() and self._recipe["trunk"] is None:
-                raise ConfigError(
-                    f"input '{name}' holds whole numbers ({field.values.dtype}): call model.build with FieldSpec('category', cardinalities=...), "
-                    "or give the values as floating point"
-                )
-            flat = field.values.dim() <= 2 and field.offsets is None
-            width = field.values.shape[1] if field.values.dim() == 2 else 1
-            names = tuple(f"{name}_{index}" for index in range(width)) if flat else ()
-            specs[name] = FieldSpec("number" if flat else "array", names, (), tuple(field.values.shape[1:]))
+        specs = specs_of(batch, own=self._recipe["trunk"] is not None)
         device = next(iter(batch.inputs.values())).values.device
         return self.build({batch.source: specs}, batch.inputs).to(device)
 
@@ -156,15 +146,15 @@ class Model(nn.Module):
         if trunk is not None:
             if example is None:
                 raise ConfigError("an own trunk is built from a first batch: call model.meet(batch), or train it")
-            own = Trunk(cast(nn.Module, trunk), cast(tuple[nn.Module, ...], self._recipe["stages"]), example)
+            own = Trunk(trunk, self._recipe["stages"], example)
             return dict.fromkeys(specs, own)
         encoder = self._recipe["encoder"]
         if isinstance(encoder, Mapping):
             missing = [source for source in specs if source not in encoder]
             if missing:
                 raise ConfigError(f"encoder: no encoder for source {missing}; given: {', '.join(encoder)}")
-            return cast(Mapping[str, EncoderSettings], encoder)
-        return dict.fromkeys(specs, cast(EncoderSettings, encoder))
+            return encoder
+        return dict.fromkeys(specs, encoder)
 
     def _head(self, task: Task, part: Part, given: nn.Module | None) -> nn.Module:
         shapes = part.shapes[task.name]
@@ -186,9 +176,53 @@ class Model(nn.Module):
             )
         settings = task.head
         if settings is None:
-            settings = cast(HeadSettings | None, self._recipe["head"]) or LinearHead()
+            settings = self._recipe["head"] or LinearHead()
             settings = task.headed(settings) if isinstance(task, Headed) else settings
         return settings.build(shapes, task.outputs)
+
+    def add_task(self, task: Task, head: nn.Module | None = None) -> tuple[str, ...]:
+        """Learn one thing more: all that the network has keeps its values, what the task brings is drawn afresh. To be done before an
+        optimiser or a Trainer is made: the layers are new objects. Where a layer holds all tasks at once (experts of `ple`, `cross_stitch`)
+        it has another shape with one more, and begins anew.
+
+        head: a module for it in place of settings. Answers the names of all tensors that begin anew; give them to `freeze(..., but=)`.
+        Raises ConfigError for a name that is taken.
+        """
+        heads = {} if head is None else {"heads": {**(self._recipe["heads"] or {}), task.name: head}}
+        whole = Model(tasks=[*self.tasks.values(), task], **{**self._recipe, **heads})
+        fresh: list[str] = []
+        if self.built:
+            self.freeze()
+            whole.build(self.specs, self._example).to(next(self.parameters()).device)
+            fresh = take_over_(whole, self)
+            self.parts, self.heads = whole.parts, whole.heads
+        self.tasks, self._recipe = whole.tasks, whole._recipe
+        self._scales[task.name] = 1.0
+        self.train(self.training)
+        return tuple(fresh)
+
+    def freeze(self, *names: str, but: Collection[str] = ()) -> Model:
+        """Keep parts of a built network as they are, in place of those named before: their parameters take no gradient, and their layers
+        stay in evaluation mode (dropout off, running figures of norms as they are). No name: nothing is frozen any more.
+
+        names: encoder (what reads the inputs), sharing (the stages and what shares them), trunk (both), heads, heads.<task>.
+        but: names of parameters that are trained all the same. Raises ConfigError for an unknown name, or if nothing would be left.
+        """
+        self._ready()
+        check_frozen(names, list(self.tasks))
+        for parameter in self._held:
+            parameter.requires_grad_(True)
+        spared = {id(parameter) for name, parameter in self.named_parameters() if name in but}
+        self._held = freeze_(modules_named(self.parts, self.heads, names), spared)  # type: ignore[arg-type]
+        self.frozen = tuple(names)
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> Model:
+        """Training mode for all layers but those of frozen parts."""
+        super().train(mode)
+        for module in modules_named(self.parts, self.heads, self.frozen) if mode else ():  # type: ignore[arg-type]
+            rest_(module)
+        return self
 
     # ----------------------------------------------------------------------------------------------------------- running
 
@@ -361,31 +395,4 @@ class Model(nn.Module):
     def structure(self) -> dict[str, Any]:
         """What the network is, as JSON: tasks, parameters, the shapes of each task's signals, layers that stay loops, loss scales."""
         self._ready()
-
-        def size(module: nn.Module) -> int:
-            return sum(parameter.numel() for parameter in module.parameters())
-
-        return {
-            "tasks": {
-                name: {
-                    "kind": task.kind,
-                    "columns": list(task.codec.columns),
-                    "outputs": task.outputs,
-                    "weight": task.weight,
-                    "primary": task.metrics.primary,
-                }
-                for name, task in self.tasks.items()
-            },
-            "parameters": {
-                "total": size(self),
-                "shared": size(self.parts),
-                "heads": {name: size(self.heads[slot(name)]) for name in self.tasks},
-            },
-            "stages": {
-                name: [dataclasses.asdict(shape) for shape in part.shapes[name]]
-                for part in cast(Sequence[Part], self.parts)
-                for name in part.tasks
-            },
-            "loops": sorted(set(loops_in(self))),
-            "scales": self.scales,
-        }
+        return structure_of(self, self.tasks, self.parts, self.heads, self._scales)  # type: ignore[arg-type]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cotrain.core.errors import unknown
+from cotrain.core.errors import ConfigError, unknown
+from cotrain.model.freezing import check_frozen
 from cotrain.model.given import PARENTS
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.compare_settings import Variant
@@ -69,7 +70,7 @@ def check_named_tasks(
     train: TrainSettings | None,
     variants: Mapping[str, Variant],
 ) -> None:
-    """Note every task that `train.monitor` or a balancer's settings by task ({task: number}) name and that is not there."""
+    """Note every task that `train.monitor`, `train.freeze` or a balancer's settings by task ({task: number}) name and that is not there."""
     places: list[tuple[Keys, Balance | None, TrainSettings | None]] = [((), balance, train)]
     for name, variant in variants.items():
         own = (
@@ -79,6 +80,11 @@ def check_named_tasks(
     for keys, method, settings in places:
         if settings is not None and settings.monitor not in (*WATCHED, *tasks):
             reader.found((*keys, "train", "monitor"), unknown("task to watch", settings.monitor, [*WATCHED, *tasks]))
+        if settings is not None:
+            try:
+                check_frozen(settings.freeze, tasks)
+            except ConfigError as error:
+                reader.found((*keys, "train", "freeze"), str(error).removeprefix("freeze: "))
         for setting, value in method.settings.items() if method is not None else ():
             for task in value if isinstance(value, Mapping) else ():
                 if task not in tasks:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cotrain.core.errors import ConfigError, DataError, TrainingError
+from cotrain.core.errors import ConfigError, DataError, RunError, TrainingError
 from cotrain.core.randomness import untouched
 from cotrain.recipe.build import build_engine, build_model
 from cotrain.recipe.config import Config
@@ -16,6 +16,7 @@ from cotrain.recipe.rows import Rows, load_rows
 from cotrain.training.cost import cost
 from cotrain.training.optimise import NamedOptimizer
 from cotrain.training.place import device_of
+from cotrain.training.warm_start import warm_start_
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,15 @@ def check(config: Config) -> Check:
         return Check(error.problems)
     except (ConfigError, DataError) as error:
         return Check([config.problem(("data",), str(error))])
+    except RunError as error:
+        return Check([config.problem(_culprit(config, str(error)), str(error))])
     try:
         device_of(config.train)
         with untouched():
             plan = _plan(config, rows)
     except ConfigProblems as error:
         return Check(error.problems, rows.report["warnings"])
-    except (ConfigError, TrainingError) as error:
+    except (ConfigError, RunError, TrainingError) as error:
         return Check([config.problem(_culprit(config, str(error)), str(error))], rows.report["warnings"])
     return Check((), rows.report["warnings"], plan)
 
@@ -61,6 +64,9 @@ def _culprit(config: Config, message: str) -> Keys:
 def _plan(config: Config, rows: Rows) -> dict[str, Any]:
     example = rows.data.first("train", 64)
     model = build_model(config, list(rows.tasks)).build({rows.data.source: rows.specs}, example.inputs)
+    settings = config.train
+    begun = None if settings.warm_start is None else warm_start_(model, settings.warm_start)
+    model.freeze(*settings.freeze, but=() if begun is None else begun.new)
     build_engine(model, config.balance, config.seed)
     NamedOptimizer(
         model, dataclasses.replace(config.train.optimizer, lr=1.0)
@@ -68,7 +74,6 @@ def _plan(config: Config, rows: Rows) -> dict[str, Any]:
     structure, costs = model.structure(), cost(model, example)
     report = rows.report
     train = report["splits"].get("train", 0)
-    settings = config.train
     loops = {"layers that stay loops": structure["loops"]} if structure["loops"] else {}
     return {
         "columns": [
@@ -111,6 +116,8 @@ def _plan(config: Config, rows: Rows) -> dict[str, Any]:
             if isinstance(settings.batch_size, int)
             else "at least 40 (batch_size: auto)",
             "batch": settings.batch_size,
+            **({} if begun is None else {"begins with": begun.note}),
+            **({"frozen": ", ".join(settings.freeze)} if settings.freeze else {}),
             "optimiser": f"{settings.optimizer.name}, lr {settings.optimizer.lr}",
         },
     }

@@ -19,6 +19,7 @@ from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
 from cotrain.recipe.balance_settings import Balance
+from cotrain.recipe.begin import refuse_in_comparison
 from cotrain.recipe.build import learnt_by
 from cotrain.recipe.config import Config, load_config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
@@ -45,6 +46,7 @@ def compare(
     Raises ConfigError or DataError for mistakes, RunError if the folder is in use, or was begun with other settings.
     """
     say = progress or (lambda text: None)
+    refuse_in_comparison(config)
     rows = load_rows(config)
     if "test" not in rows.data.counts:
         raise DataError(

@@ -33,6 +33,7 @@ from cotrain.recipe.reader import Choice, Reader
 from cotrain.recipe.searches import searches, without_searches
 from cotrain.recipe.targets import Target, read_tasks
 from cotrain.recipe.values import as_plain, judged, shown
+from cotrain.recipe.warm_path import with_run
 from cotrain.recipe.yaml_source import Source, read_yaml
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.training.settings import TrainSettings
@@ -243,7 +244,7 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
     if "balance" in given:
         parts["balance"] = read_balance(reader, given["balance"], ("balance",))
     if "train" in given:
-        parts["train"] = reader.section(TrainSettings, given["train"], ("train",))
+        parts["train"] = with_run(reader, reader.section(TrainSettings, given["train"], ("train",)), folder, files)
     if "compare" in given:
         parts["compare"] = read_compare(
             reader, given["compare"], ("compare",), given.get("train") if parts.get("train") else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.spec import FieldSpec, Task
 from cotrain.data.drawn import RowData
+from cotrain.data.earlier import Earlier
 from cotrain.data.encode import TableEncoder
 from cotrain.data.large import too_large
 from cotrain.data.pieces import LargeTable, large_table
@@ -21,6 +22,7 @@ from cotrain.data.prepare import prepare
 from cotrain.data.read import Table, found, read_table
 from cotrain.data.split import group_codes
 from cotrain.data.stream import prepare_stream
+from cotrain.recipe.begin import beginning
 from cotrain.recipe.build import build_task, build_tasks
 from cotrain.recipe.config import Config
 from cotrain.recipe.inputs import assign, no_column
@@ -31,7 +33,8 @@ from cotrain.recipe.problems import ConfigProblems, Keys, Problem
 class Rows:
     """Ready rows: data split by split, the encoder of the inputs, tasks with fitted codecs, and the report (data.json).
 
-    groups: [N] the group of every row where the split keeps groups together, else None.
+    groups: [N] the group of every row where the split keeps groups together, else None. learnt: {task: JSON of what it learnt on
+    validation rows in the run this one begins with}.
     """
 
     data: RowData
@@ -39,6 +42,7 @@ class Rows:
     tasks: list[Task]
     report: dict[str, Any]
     groups: NDArray[np.int64] | None = None
+    learnt: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def specs(self) -> Mapping[str, FieldSpec]:
@@ -46,8 +50,14 @@ class Rows:
         return self.encoder.specs
 
 
-def load_rows(config: Config) -> Rows:
-    """The rows a config names. Raises ConfigError for columns that are not there, with their lines; DataError for wrong cells."""
+def load_rows(config: Config, own: Earlier | None = None) -> Rows:
+    """The rows a config names. own: how the run that this config trained encodes them, where it began with another one.
+
+    Raises ConfigError for columns that are not there, with their lines; DataError for wrong cells; RunError where `train.warm_start`
+    names no run.
+    """
+    begun = beginning(config) if own is None else None
+    earlier = own if begun is None else begun.earlier
     settings = config.data
     table = large_rows(config) or read_rows(config)
     columns = table.columns if isinstance(table, LargeTable) else table.frame.columns
@@ -67,6 +77,7 @@ def load_rows(config: Config) -> Rows:
                 task_weights=task_weights(config),
                 seed=config.seed,
                 cache=cache,
+                earlier=earlier,
             )
         else:
             prepared = prepare(
@@ -77,6 +88,7 @@ def load_rows(config: Config) -> Rows:
                 task_weights=task_weights(config),
                 seed=config.seed,
                 cache=cache,
+                earlier=earlier,
             )
     except (ConfigError, DataError) as error:
         raise placed(config, error) from error
@@ -86,7 +98,10 @@ def load_rows(config: Config) -> Rows:
         raise placed(config, error) from error
     by = settings.split.by if settings.split.method == "group" else None
     groups = None if by is None or isinstance(table, LargeTable) else group_codes(table.frame[by])
-    return Rows(prepared.data, prepared.encoder, tasks, prepared.report, groups)
+    report = (
+        prepared.report if begun is None else {**prepared.report, "notes": [*prepared.report["notes"], *begun.notes]}
+    )
+    return Rows(prepared.data, prepared.encoder, tasks, report, groups, {} if begun is None else begun.learnt)
 
 
 def task_weights(config: Config) -> dict[str, str]:

@@ -18,13 +18,14 @@ import polars as pl
 from cotrain.core.errors import DataError, RunError
 from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
+from cotrain.data.earlier import Earlier
 from cotrain.data.encode import TableEncoder
 from cotrain.data.large import too_large
 from cotrain.data.notes import Notes
 from cotrain.data.pieces import large_table
 from cotrain.data.read import found, read_table
 from cotrain.model.compose import Model
-from cotrain.recipe.build import build_model, build_tasks, learnt_by
+from cotrain.recipe.build import build_model, build_tasks, learnt_by, with_learnt
 from cotrain.recipe.config import Config, config_from_dict, load_config
 from cotrain.recipe.folder import (
     FORMAT,
@@ -91,8 +92,10 @@ class Run:
                     "evaluate needs the data of the run, which came from memory and are not stored with it; "
                     "train from a file, or compare your targets with the answers of predict"
                 )
-            self._rows = load_rows(as_before(self.config, self._documents["data.json"]))
-            if self._rows.encoder.to_json() != self._encoder.to_json():
+            known = self._documents["data.json"]
+            self._rows = load_rows(as_before(self.config, known), self._own)
+            others = self._own is not None and plain(self._rows.report["labels"]) != known["labels"]
+            if others or self._rows.encoder.to_json() != self._encoder.to_json():
                 self._rows = None
                 raise DataError(
                     f"the data at '{self.config.data.path}' are not those this run was trained on; "
@@ -100,6 +103,14 @@ class Run:
                 )
         data = self._rows.data
         return scores(self.model.tasks, gathered(self.model, data, split)) if data.count(split) else {}
+
+    @property
+    def _own(self) -> Earlier | None:
+        """How this run encodes its rows, where it began with another run's encoders; None where its rows alone say so."""
+        if self.config.train.warm_start is None:
+            return None
+        codecs = {name: task.codec for name, task in self.model.tasks.items()}
+        return Earlier(self.config.name, self._encoder, codecs, same_rows=True)
 
     def predict(self, rows: Any, *, thresholds: Mapping[str, float] | None = None) -> pl.DataFrame:
         """One row of answers for every row given (a frame, a path, arrays), in the same order.
@@ -186,7 +197,7 @@ def fit(
     The keys and their meaning are those of the config; objects are accepted wherever a name is. split: as under `data:`;
     prepare: the other keys there (kinds, impute, outliers, scaling, categories, weight ...).
     preset: fast, good or best fills in encoder and training for this number of rows. time_limit: of the training, seconds or words such as 2m.
-    folder: where to store the run; without it nothing is left on disk (use `run.save`).
+    train: its `warm_start` may be a run, stored or not. folder: where to store the run; without it nothing is left on disk (use `run.save`).
 
     >>> import numpy as np
     >>> x = np.linspace(-1, 1, 200)
@@ -195,27 +206,44 @@ def fit(
     >>> run.predict({"x": [0.9]}).columns
     ['big', 'big_probability', 'square']
     """
-    tree: dict[str, Any] = {"tasks": tasks, "seed": seed}
-    given = {"inputs": inputs, "encoder": encoder, "sharing": sharing, "balance": balance, "train": train, "name": name}
-    given |= {"head": head, "preset": preset}
-    tree |= {key: value for key, value in given.items() if value is not None}
-    from_path = isinstance(data, (str, Path)) or (
-        isinstance(data, (list, tuple)) and all(isinstance(one, (str, Path)) for one in data)
-    )
-    about: dict[str, Any] = {"cache": None, **(prepare or {})}
-    if from_path:
-        about["path"] = str(data) if isinstance(data, (str, Path)) else [str(one) for one in data]
-    if split is not None:
-        about["split"] = split
-    config = config_from_dict({**tree, "data": about}, table=None if from_path else data)
-    if time_limit is not None:
-        config = config.limited(time_limit)
-    if folder is not None:
-        return _trained(config, folder=folder, progress=progress)
     with tempfile.TemporaryDirectory(prefix="cotrain-") as scratch:
+        train = _with_stored_run(train, Path(scratch))
+        tree: dict[str, Any] = {"tasks": tasks, "seed": seed}
+        given = {
+            "inputs": inputs,
+            "encoder": encoder,
+            "sharing": sharing,
+            "balance": balance,
+            "train": train,
+            "name": name,
+        }
+        given |= {"head": head, "preset": preset}
+        tree |= {key: value for key, value in given.items() if value is not None}
+        from_path = isinstance(data, (str, Path)) or (
+            isinstance(data, (list, tuple)) and all(isinstance(one, (str, Path)) for one in data)
+        )
+        about: dict[str, Any] = {"cache": None, **(prepare or {})}
+        if from_path:
+            about["path"] = str(data) if isinstance(data, (str, Path)) else [str(one) for one in data]
+        if split is not None:
+            about["split"] = split
+        config = config_from_dict({**tree, "data": about}, table=None if from_path else data)
+        if time_limit is not None:
+            config = config.limited(time_limit)
+        if folder is not None:
+            return _trained(config, folder=folder, progress=progress)
         run = _trained(config, folder=Path(scratch) / "run", progress=progress)
         run.folder = None
         return run
+
+
+def _with_stored_run(train: Mapping[str, Any] | None, scratch: Path) -> Mapping[str, Any] | None:
+    """The settings of a training with a folder where a run is to be begun with; one that is stored nowhere is stored for as long."""
+    run = train.get("warm_start") if isinstance(train, Mapping) else None
+    if not isinstance(run, Run):
+        return train
+    folder = run.folder or run.save(scratch / run.config.name)
+    return {**(train or {}), "warm_start": str(folder.resolve())}
 
 
 def train(
@@ -255,8 +283,9 @@ def _trained(
         path = new_folder(config.name, folder)
         write_text(path / "config.yaml", config.to_yaml())
     write_json(path / "data.json", rows.report)
+    tasks = [with_learnt(task, rows.learnt.get(task.name)) for task in rows.tasks]
     done = train_network(
-        config, rows.data, rows.specs, rows.tasks, seed=config.seed, folder=path, resume=resume, watcher=progress
+        config, rows.data, rows.specs, tasks, seed=config.seed, folder=path, resume=resume, watcher=progress
     )
     return stored(config, rows, done, path)
 

@@ -91,8 +91,9 @@ STATISTICS_STEPS = 100
 
 
 def normalising(model: nn.Module) -> list[Any]:
-    """The layers that keep running statistics of what passes through them."""
-    return [layer for layer in model.modules() if getattr(layer, "track_running_stats", False)]
+    """The layers that keep running statistics of what passes through them; of a network in training, not those of frozen parts."""
+    layers = [layer for layer in model.modules() if getattr(layer, "track_running_stats", False)]
+    return [layer for layer in layers if layer.training or not model.training]
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ from cotrain.training.evaluate import meet
 from cotrain.training.feed import Batches, Feed
 from cotrain.training.optimise import NamedOptimizer
 from cotrain.training.settings import TrainSettings, settings_from
+from cotrain.training.still import trained
 
 LEAST, MOST, STEPS = 64, 8192, 40
 GAIN = 1.1
@@ -115,7 +116,7 @@ def _speed(model: Model, step: Sequence[Batch], settings: TrainSettings, clock: 
         optimizer = NamedOptimizer(probe, replace(settings.optimizer, lr=1e-6))
         for turn in range(TIMES + 1):
             began = clock()
-            torch.autograd.backward(tuple(probe.losses(step).values()))
+            torch.autograd.backward(tuple(trained(probe.losses(step)).values()))
             optimizer.step()
             optimizer.clear()
             if next(probe.parameters()).device.type == "cuda":

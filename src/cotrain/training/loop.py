@@ -16,6 +16,7 @@ from cotrain.core.errors import ConfigError, DataError, TrainingError
 from cotrain.core.fields import Batch
 from cotrain.core.randomness import untouched
 from cotrain.model.compose import Model
+from cotrain.model.freezing import check_frozen
 from cotrain.training.baseline import Baseline
 from cotrain.training.batch_finder import size_for
 from cotrain.training.checkpoint import copied
@@ -80,6 +81,7 @@ class Trainer:
         self.seed, self.scored, self.watcher = seed, scored, watcher or Silent()
         self.place = Place(self.settings, fabric)
         check_monitor(self.settings.monitor, model.tasks)
+        check_frozen(self.settings.freeze, list(model.tasks))
 
     def fit(
         self, batches: Batches, valid: Batches | None = None, *, resume: bool = False, baseline: Baseline | None = None
@@ -93,7 +95,6 @@ class Trainer:
         """
         train, names = self.settings, self.model.tasks
         size = train.batch_size if isinstance(train.batch_size, int) else size_for(0)  # until it is found
-        unsettle_(self.model)
         feed = Feed(batches, tasks=names, seed=self.seed, size=size, workers=train.workers)
         feed.once_more(train.epochs)
         seen = None if valid is None else Feed(valid, tasks=names, seed=self.seed, size=size, shuffle=False)
@@ -104,6 +105,7 @@ class Trainer:
                 self.model, self.engine, self.place, train, feed, seen,
                 folder=self.folder, seed=self.seed, resume=resume, baseline=baseline, scored=self.scored,
             )  # fmt: skip
+            unsettle_(self.model, but=session.still)
             at = session.at
             self.watcher.started(
                 Plan(
@@ -282,4 +284,6 @@ def finish(session: Session) -> None:
         session.model.load_state_dict(kept)
     session.model.eval()
     if asks(session.model):
-        history.notes += [note for note in settle_(session.model, outputs_of(session)) if note not in history.notes]
+        history.notes += [
+            note for note in settle_(session.model, outputs_of(session), but=session.still) if note not in history.notes
+        ]

@@ -32,6 +32,7 @@ from cotrain.training.evaluate import meet
 from cotrain.training.feed import Batches, Feed
 from cotrain.training.optimise import NamedOptimizer, shorten_, total_norm
 from cotrain.training.settings import TrainSettings, settings_from
+from cotrain.training.still import trained
 
 LOW, HIGH, STEPS = 1e-6, 10.0, 100
 SMOOTHING = 0.9
@@ -105,9 +106,9 @@ def range_test(
         for place, step in enumerate(islice(cycle(ready), steps)):
             rate = low * (high / low) ** (place / (steps - 1))
             with autocast():
-                found = probe.losses(step)
+                found = trained(probe.losses(step))
                 penalty = probe.penalty()
-            parts = [*found.values(), *([] if penalty is None else [penalty])]
+            parts = [*found.values(), *([] if penalty is None or not penalty.requires_grad else [penalty])]
             if not parts:
                 continue
             for task, loss in found.items():

@@ -41,10 +41,12 @@ from cotrain.training.schedule import Schedule
 from cotrain.training.schedule_free import ScheduleFreeAdamW, ScheduleFreeAverages
 from cotrain.training.settings import AveragingSettings, TrainSettings
 from cotrain.training.step import Step
+from cotrain.training.still import still_tasks
 from cotrain.training.stopping import Stopping
 from cotrain.training.swa import SWA
 from cotrain.training.tally import Tally
 from cotrain.training.threads import threads_put_back, worth
+from cotrain.training.warm_start import warm_start_
 
 FREE = ("epochs", "time_limit", "checkpoint", "workers", "early_stopping")
 """Settings that may change when a training is resumed."""
@@ -117,6 +119,9 @@ class Session:
         if not model.built:
             for batch in feed.peek(1)[0]:
                 model.meet(batch)
+        self.still: frozenset[str] = frozenset()
+        """Tasks that nothing of what is trained reaches."""
+        self.fresh = self._begin(None if kept is None else kept[0])
         self.found: dict[str, float] = {} if kept is None else dict(kept[0]["found"])
         """What was found for settings that say "auto"; a resumed training keeps it."""
         if settings.batch_size == "auto":
@@ -173,6 +178,20 @@ class Session:
         self.saved_at = time.monotonic()
 
     # -------------------------------------------------------------------------------------------------------- what is known before
+
+    def _begin(self, kept: Mapping[str, Any] | None) -> list[str]:
+        """Take the weights of an earlier run and freeze what is to stay; parameters that are trained though their part is frozen."""
+        fresh: list[str] = [] if kept is None else list(kept["fresh"])
+        if kept is None and self.settings.warm_start is not None:
+            began = warm_start_(self.model, self.settings.warm_start)
+            self.history.notes.append(began.note)
+            fresh = list(began.new)
+        if self.settings.freeze:
+            self.model.freeze(*self.settings.freeze, but=fresh)
+            self.still = still_tasks(self.model, self.feed.peek(1)[0])
+            for task in sorted(self.still):
+                self.history.notes.append(f"task '{task}' is not trained: everything it depends on is frozen")
+        return fresh
 
     def _measured(self, given: Baseline | None) -> Baseline:
         """The best constants: those given, or over one pass through the training rows; the first steps stand for them where there is but one."""
@@ -308,7 +327,7 @@ class Session:
         """The checkpoint itself, which one process writes while the others wait."""
         state |= {"at": asdict(self.at), "layers": layers, "baseline": self.baseline.state_dict()}
         state["usage"] = self.model.usage() if self.kept_usage is None else self.kept_usage
-        state["found"] = dict(self.found)
+        state["found"], state["fresh"] = dict(self.found), self.fresh
         state |= {"settings": asdict(self.asked), "seed": self.seed, "threads": self.threads}
         state["scaler"] = None if self.place.scaler is None else self.place.scaler.state_dict()
         self.checkpoints.save(self.at.total, state, self.best, self.stopping.best_step)

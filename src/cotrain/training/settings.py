@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from cotrain.core.errors import unknown
+from cotrain.model.freezing import PARTS
 from cotrain.training.durations import seconds_in
 from cotrain.training.optimizer_settings import GroupSettings, OptimizerSettings, ScheduleSettings
 from cotrain.training.refuse import SettingError, choice, idle, whole, within
@@ -112,6 +113,10 @@ class TrainSettings:
     averaging: judge and keep an average of the weights, or None for the weights themselves.
     diagnose: steps between two looks at how the tasks' gradients agree (cosines and affinity in the log); "auto" spends about 2 % of
     the time on them, None nothing.
+    warm_start: the folder of a run (a relative path starts at the config's folder) whose weights are taken wherever name and shape agree,
+    or None. Its inputs are then encoded and its tasks coded as they were there. freeze: parts that keep their values and stay in
+    evaluation mode: encoder (what reads the inputs), sharing (the stages and what shares them), trunk (both), heads, heads.<task>. Beside
+    warm_start, what the run did not have is trained all the same.
     threads: of the CPU; "auto" is one for steps so small that threads would only wait for each other, None what torch is set to.
     """
 
@@ -135,6 +140,8 @@ class TrainSettings:
     patience_nonfinite: int = 20
     diagnose: int | Literal["auto"] | None = "auto"
     threads: int | Literal["auto"] | None = "auto"
+    warm_start: str | None = None
+    freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         whole("epochs", self.epochs, 1)
@@ -150,6 +157,10 @@ class TrainSettings:
             whole("diagnose", self.diagnose, 1)
         if self.threads is not None and self.threads != "auto":
             whole("threads", self.threads, 1)
+        object.__setattr__(self, "freeze", tuple(self.freeze))
+        for name in self.freeze:
+            if name.partition(".")[0] not in PARTS:
+                raise SettingError("freeze: " + unknown("part of the network", name, [*PARTS, "heads.<task>"]))
         if self.mixup is not None:
             within("mixup", self.mixup, 0.0, open_low=True)
         if self.clip is not None:

@@ -6,7 +6,7 @@ stopping looked at them is a little kinder to them than to new rows, and the tes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from cotrain.core.spec import Settling, Task
 from cotrain.model.compose import Model
@@ -37,16 +37,21 @@ def asks(model: Model) -> bool:
     return any(isinstance(task, Settling) and task.settles for task in model.tasks.values())
 
 
-def settle_(model: Model, gathered: Mapping[str, Gathered]) -> list[str]:
-    """Give every task of the model what it learns from gathered validation rows; notes on what could not be had."""
+def settle_(model: Model, gathered: Mapping[str, Gathered], *, but: Collection[str] = ()) -> list[str]:
+    """Give every task of the model what it learns from gathered validation rows; notes on what could not be had.
+
+    but: tasks that keep what they have learnt, if they have.
+    """
     notes: list[str] = []
     for name, task in model.tasks.items():
+        if name in but and isinstance(task, Settling) and task.learnt is not None:
+            continue
         model.tasks[name], said = settled(task, gathered.get(name))
         notes += said
     return notes
 
 
-def unsettle_(model: Model) -> None:
-    """Take from every task what it learnt from validation rows, before it is trained again."""
+def unsettle_(model: Model, *, but: Collection[str] = ()) -> None:
+    """Take from every task what it learnt from validation rows, before it is trained again. but: tasks that are not trained."""
     for name, task in model.tasks.items():
-        model.tasks[name] = unsettled(task)
+        model.tasks[name] = task if name in but else unsettled(task)

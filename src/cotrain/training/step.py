@@ -25,6 +25,7 @@ from cotrain.model.mixup import Mixing, draw_mixing
 from cotrain.training.diagnose import Diagnosis, Every
 from cotrain.training.optimise import NamedOptimizer, shorten_, total_norm
 from cotrain.training.place import Place
+from cotrain.training.still import trained
 from cotrain.training.tally import Tally
 
 Window = Sequence[list[Batch]]
@@ -115,7 +116,7 @@ class Step:
         looks: list[Measurement] = []
         for batches in window:
             with self.place.autocast():
-                losses = self.model.losses(batches, counts, self._mixings(batches))
+                losses = trained(self.model.losses(batches, counts, self._mixings(batches)))
                 penalty = self.model.penalty()
             if len(window) > 1 and self.place.processes == 1:
                 held = self.model.counts(batches)  # a task without a label here is absent, not a loss of zero
@@ -196,7 +197,7 @@ class Step:
                 return f"task '{task}': {reason}"
         batches = list(chain.from_iterable(window))
         with torch.enable_grad(), self.place.autocast():
-            losses = self.model.losses(batches)
+            losses = trained(self.model.losses(batches))
         for task, loss in losses.items():
             found = torch.autograd.grad(
                 loss, list(self.optimizer.parameters.values()), retain_graph=True, allow_unused=True
