@@ -14,7 +14,10 @@ from typing import get_type_hints
 
 from cotrain.balance.gallery import BALANCERS
 from cotrain.core.gallery import Gallery
+from cotrain.data.augment import AugmentSettings
 from cotrain.data.column_settings import ColumnSettings, ImputeSettings, OutlierSettings, ScalingSettings
+from cotrain.data.picture_colours import ColourSettings
+from cotrain.data.picture_moves import AffineSettings
 from cotrain.data.settings import DataSettings, SplitSettings
 from cotrain.encoders.gallery import ENCODERS, NUMBERS
 from cotrain.heads.gallery import HEADS
@@ -47,6 +50,9 @@ SECTIONS: tuple[tuple[str, type], ...] = (
     ("train.averaging", AveragingSettings),
     ("train.early_stopping", EarlyStopping),
     ("train.checkpoint", CheckpointSettings),
+    ("augment.NAME", AugmentSettings),
+    ("augment.NAME.affine", AffineSettings),
+    ("augment.NAME.colour", ColourSettings),
     ("compare", CompareSettings),
     ("compare.variants.NAME", Variant),
 )
@@ -63,7 +69,7 @@ GALLERIES: tuple[tuple[str, str, Gallery], ...] = (
 HEAD = """# Reference of the config
 
 Written by `docs/reference.py` from the classes that hold the settings; do not edit. What the keys are for: [configuration](configuration.md).
-Outermost keys: `name`, `data`, `inputs`, `tasks`, `encoder`, `sharing`, `balance`, `train`, `seed`, `compare`."""
+Outermost keys: `name`, `data`, `inputs`, `tasks`, `encoder`, `sharing`, `balance`, `train`, `augment`, `seed`, `compare`."""
 
 
 def cell(text: object) -> str:

@@ -9,8 +9,11 @@
 {'train': 14, 'valid': 2, 'test': 4}
 """
 
+from cotrain.data.augment import Augmentation, AugmentSettings
 from cotrain.data.encode import TableEncoder
 from cotrain.data.infer import KINDS, Column, described, infer
+from cotrain.data.picture_colours import ColourSettings
+from cotrain.data.picture_moves import AffineSettings
 from cotrain.data.pieces import LargeTable, large_table
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import Table, read_given, read_table
@@ -22,6 +25,10 @@ from cotrain.data.stream import prepare_stream
 
 __all__ = [
     "KINDS",
+    "AffineSettings",
+    "AugmentSettings",
+    "Augmentation",
+    "ColourSettings",
     "Column",
     "DataSettings",
     "EncodedData",

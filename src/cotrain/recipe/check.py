@@ -9,6 +9,7 @@ from typing import Any
 
 from cotrain.core.errors import ConfigError, DataError, RunError, TrainingError
 from cotrain.core.randomness import untouched
+from cotrain.recipe.augmenting import build_augmentation
 from cotrain.recipe.build import build_engine, build_model
 from cotrain.recipe.config import Config
 from cotrain.recipe.problems import ConfigProblems, Keys, Problem
@@ -51,7 +52,7 @@ def check(config: Config) -> Check:
 
 def _culprit(config: Config, message: str) -> Keys:
     """The key of the config that a message of a network's part speaks of: `mmoe.split is 5 ...` is sharing.split."""
-    if message.startswith("train."):
+    if message.startswith(("train.", "augment.")):
         return tuple(message.split(" ")[0].rstrip(":").split("."))
     chosen = {"encoder": config.encoder.name, "sharing": config.sharing.name, "balance": config.balance.name}
     for key, name in chosen.items():
@@ -68,6 +69,7 @@ def _plan(config: Config, rows: Rows) -> dict[str, Any]:
     begun = None if settings.warm_start is None else warm_start_(model, settings.warm_start)
     model.freeze(*settings.freeze, but=() if begun is None else begun.new)
     build_engine(model, config.balance, config.seed)
+    build_augmentation(config, rows.specs, rows.tasks)
     NamedOptimizer(
         model, dataclasses.replace(config.train.optimizer, lr=1.0)
     )  # says which patterns of its groups match nothing

@@ -19,6 +19,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from cotrain.core.errors import nearest, unknown
+from cotrain.data.augment import AugmentSettings
 from cotrain.data.infer import KINDS
 from cotrain.data.settings import DataSettings
 from cotrain.encoders.gallery import ENCODERS
@@ -49,12 +50,13 @@ KEYS = (
     "head",
     "balance",
     "train",
+    "augment",
     "seed",
     "compare",
 )
 """What a config may say."""
 
-LATER = ("sources", "augment", "tune", "affinity", "compress", "export")
+LATER = ("sources", "tune", "affinity", "compress", "export")
 """Words kept for what comes; a config that uses one is told so."""
 
 _SYNONYMS = {
@@ -82,7 +84,7 @@ class Config:
     """A whole config, every key of the file as an attribute.
 
     name: of the run. preset: the word that filled in what the file does not say (its values stand in the other attributes). data: where the rows are and how they are split. inputs, tasks: by name. encoder, sharing, balance: what is
-    trained. head: of the tasks that name none. train: how. seed: of everything random. compare: what stands beside it.
+    trained. head: of the tasks that name none. train: how. augment: by input, how training rows are changed at random. seed: of everything random. compare: what stands beside it.
     table: the rows themselves where Python code handed them in. origin: where each value was written, for messages.
     """
 
@@ -96,6 +98,7 @@ class Config:
     head: Choice | None = None
     balance: Balance = field(default_factory=lambda: Balance("sum"))
     train: TrainSettings = field(default_factory=TrainSettings)
+    augment: Mapping[str, AugmentSettings] = field(default_factory=dict)
     seed: int = 0
     compare: CompareSettings = field(default_factory=CompareSettings)
     table: Any = field(default=None, repr=False, compare=False)
@@ -135,6 +138,7 @@ class Config:
             **({} if self.head is None else {"head": _choice_dict(self.head)}),
             "balance": _choice_dict(self.balance),
             "train": as_plain(self.train),
+            **({"augment": {name: as_plain(one) for name, one in self.augment.items()}} if self.augment else {}),
             "seed": self.seed,
             "compare": {
                 "seeds": list(self.compare.seeds),
@@ -245,6 +249,8 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
         parts["balance"] = read_balance(reader, given["balance"], ("balance",))
     if "train" in given:
         parts["train"] = with_run(reader, reader.section(TrainSettings, given["train"], ("train",)), folder, files)
+    if given.get("augment") is not None:
+        parts["augment"] = reader.value(Mapping[str, AugmentSettings], given["augment"], ("augment",))
     if "compare" in given:
         parts["compare"] = read_compare(
             reader, given["compare"], ("compare",), given.get("train") if parts.get("train") else {}

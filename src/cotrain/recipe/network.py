@@ -12,6 +12,7 @@ from cotrain.core.spec import InputSpec, Task
 from cotrain.data.drawn import RowData
 from cotrain.data.sample import EncodedData
 from cotrain.model.compose import Model
+from cotrain.recipe.augmenting import build_augmentation
 from cotrain.recipe.build import build_engine, build_model
 from cotrain.recipe.config import Config
 from cotrain.tasks.conditional import Conditional
@@ -49,7 +50,7 @@ def train_network(
 ) -> Trained:
     """Train the config's network for `tasks` on the rows of the training split; validation rows choose when to stop.
 
-    The order of rows, the initial values and dropout depend on `seed` alone.
+    The order of rows, their augmentation, the initial values and dropout depend on `seed` alone.
     """
     data, tasks = standing(data, tasks)
     with untouched():
@@ -68,7 +69,12 @@ def train_network(
     size = config.train.batch_size if isinstance(config.train.batch_size, int) else SCORING_BATCH  # until it is found
     train = TrainRows(data, size, seed)
     valid = scoring(data.watched("valid"), "valid") if data.counts.get("valid") else None
-    history = trainer.fit(train, valid, resume=resume, baseline=known_constants(model.tasks, data, size))
+    known = known_constants(model.tasks, data, size)
+    augmentation = build_augmentation(config, specs, tasks)
+    if augmentation is not None and known is None:  # constants are those of the rows as they are
+        known = constants(model.tasks, ([batch] for batch in train(0)))
+    feed = train if augmentation is None else augmentation.over(train, seed=seed)
+    history = trainer.fit(feed, valid, resume=resume, baseline=known)
     example = data.first("train", SCORING_BATCH)
     return Trained(model, history, cost(model, example) | _cost_of(history))
 

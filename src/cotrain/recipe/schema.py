@@ -14,6 +14,7 @@ from pydantic.errors import PydanticUserError
 
 from cotrain.balance.gallery import BALANCERS
 from cotrain.core.gallery import Gallery
+from cotrain.data.augment import AugmentSettings
 from cotrain.data.infer import ENCODED
 from cotrain.data.settings import DataSettings
 from cotrain.encoders.gallery import ENCODERS
@@ -74,6 +75,7 @@ def config_schema() -> Schema:
         "head": _choice(HEADS),
         "balance": balance,
         "train": train,
+        "augment": {"type": "object", "additionalProperties": section(AugmentSettings)},
         "seed": _open({"type": "integer", "minimum": 0}),
         "compare": _object(
             {
