@@ -285,7 +285,7 @@ ALL: dict[str, Any] = {
     "feature_selection": FeatureSelection(),
     "branched": Branched(groups=((TASKS,), (TASKS[:2], TASKS[2:]))),
     "task_relation": TaskRelation(),
-    "cascade": Cascade(feeds={"b": ("a",), "c": ("a", "b")}),
+    "cascade": Cascade(feeds={"b": ("a",), "c": ("a", "b")}, tell="features"),  # predictions come from heads
 }
 """With their own defaults. `none` is counted as one trunk here; the model makes one a task of it."""
 

@@ -19,13 +19,22 @@ from cotrain.balance.sum import Sum
 from cotrain.balance.uncertainty import Uncertainty
 from cotrain.balance.upgrad import UPGrad
 from cotrain.core.signals import Shape, Signal
+from cotrain.core.spec import ReadsAnswers
 from cotrain.sharing import conformance
 from cotrain.sharing.adapters import Adapters
 from cotrain.sharing.apart import Apart
 from cotrain.sharing.branched import Branched
 from cotrain.sharing.cascade import Cascade
 from cotrain.sharing.cgc import CGC
-from cotrain.sharing.conformance import BACKBONES, CHECKS, Case, NonconformingError, check_sharing, last_values
+from cotrain.sharing.conformance import (
+    BACKBONES,
+    CHECKS,
+    Case,
+    NonconformingError,
+    answered,
+    check_sharing,
+    last_values,
+)
 from cotrain.sharing.cross_stitch import CrossStitch
 from cotrain.sharing.dselect_k import DSelectK
 from cotrain.sharing.feature_selection import FeatureSelection
@@ -82,6 +91,8 @@ SHARED: dict[str, Make] = {
     "task_relation": lambda tasks: TaskRelation(strength=0.1),
     "cascade": lambda tasks: Cascade(feeds=chain(tasks)),
     "cascade, detached": lambda tasks: Cascade(feeds=chain(tasks), split=0, detach=True),
+    "cascade, features": lambda tasks: Cascade(feeds=chain(tasks), tell="features"),
+    "cascade, both": lambda tasks: Cascade(feeds=chain(tasks), tell="both", split=0),
 }
 SMALLER = {"mtan": 0.5, "mtan, last stage": 0.5, "dselect_k, by row": 5 / 8}
 """Those whose features begin smaller than hard sharing's by the paper's own rule, and by what factor about."""
@@ -123,7 +134,7 @@ def test_features_begin_as_large_as_those_of_hard_sharing(name: str, backbone: s
             sharing, signal = case.built()
             sharing.train("frozen" not in name)  # frozen stages are in evaluation mode, and are compared in it
             with torch.no_grad():
-                values = torch.stack(list(last_values(sharing(signal)).values()))
+                values = torch.stack(list(last_values(answered(sharing, signal)).values()))
             sizes.append(float(values.square().mean().sqrt()))
         ratios.append(sizes[0] / sizes[1])
     expected = SMALLER.get(name, 1.0)
@@ -140,9 +151,17 @@ class Network(nn.Module):
         width = next(iter(self.sharing.shapes.values()))[-1].width
         self.heads = nn.ModuleList(nn.Linear(width, 1) for _ in conformance.TASKS)
         self.targets = torch.randn(len(conformance.TASKS), len(self.signal.values), 1)
+        if isinstance(self.sharing, ReadsAnswers):
+            self.sharing.meet(dict.fromkeys(conformance.TASKS, 1))
+
+    def told(self, task: str, signals: Sequence[Signal]) -> Signal:
+        """What the task's own head answers."""
+        return Signal(self.heads[conformance.TASKS.index(task)](signals[-1].pooled()))
 
     def losses(self) -> dict[str, torch.Tensor]:
-        found = self.sharing(self.signal)
+        found = (
+            self.sharing(self.signal, self.told) if getattr(self.sharing, "reads", {}) else self.sharing(self.signal)
+        )
         return {
             task: (head(found[task][-1].pooled()) - target).square().mean()
             for task, head, target in zip(conformance.TASKS, self.heads, self.targets, strict=True)
@@ -194,7 +213,13 @@ def test_what_belongs_to_a_task_is_left_alone_by_a_balancer_of_gradients(name: s
     network.zero_grad()
     weights = {"zeta": 0.0, "alpha": 1.0, "m.n": 2.0}
     Engine(balancer=NashMTL(), length="paper").backward(network.losses(), weights=weights)
-    owned = [key for key in plain if key.startswith("heads")]
+    told = {before for others in getattr(network.sharing, "reads", {}).values() for before in others}
+    owned = [
+        f"heads.{at}.{one}"
+        for at, task in enumerate(conformance.TASKS)
+        if task not in told
+        for one in ("weight", "bias")
+    ]
     stems = ("gates.of_", "selectors.of_", "adapters.of_", "scalings.of_", "masks.of_", "changes.of_", "weights.of_")
     mine = [key for key in plain if key.startswith(tuple(f"sharing.{stem}" for stem in stems))]
     alone = [key for key in plain if key.startswith("sharing.own.")] if "cascade" not in name else []

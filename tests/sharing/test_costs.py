@@ -79,7 +79,7 @@ COSTS: dict[str, tuple[Any, int, int]] = {
     "feature_selection": (FeatureSelection(), ALL + T * D, F1 + 2 * FN),
     "branched": (Branched(groups=((TASKS,), (TASKS[:2], TASKS[2:]))), FIRST + 2 * 2 * NEXT, F1 + 2 * 2 * FN),
     "task_relation": (TaskRelation(), FIRST + NEXT + T * NEXT, F1 + FN + T * FN),
-    "cascade": (Cascade(feeds={"b": ("a",), "c": ("a", "b")}), FIRST + NEXT + T * NEXT + 3 * (D * D + D), F1 + FN + T * FN + 3 * FN),
+    "cascade": (Cascade(feeds={"b": ("a",), "c": ("a", "b")}, tell="features"), FIRST + NEXT + T * NEXT + 3 * (D * D + D), F1 + FN + T * FN + 3 * FN),
 }  # fmt: skip
 
 

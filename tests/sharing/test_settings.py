@@ -17,7 +17,7 @@ from cotrain.sharing.adapters import Adapters
 from cotrain.sharing.branched import Branched
 from cotrain.sharing.cascade import Cascade
 from cotrain.sharing.cgc import CGC
-from cotrain.sharing.conformance import Case, last_values
+from cotrain.sharing.conformance import Case, answered, last_values
 from cotrain.sharing.cross_stitch import CrossStitch
 from cotrain.sharing.dselect_k import DSelectK
 from cotrain.sharing.feature_selection import FeatureSelection
@@ -63,6 +63,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: Branched(groups=[[["income"], ["age"]]]), r"every task belongs to one group, but 'married' is named 0 times"),
     (lambda: Branched(groups=[[["income", "age"], ["age", "married"]]]), r"'age' is named 2 times"),
     (lambda: Branched(groups=[[["income"], ["age", "married"]], [TASKS]]), r"stage 1: income, married, age are one group again"),
+    (lambda: Cascade(feeds={"age": ("income",)}, tell="prediction"), r"cascade\.tell: .*did you mean 'predictions'"),  # type: ignore[arg-type]
     (lambda: Cascade(feeds={}), r"cascade\.feeds must say for a task which tasks it is told about"),
     (lambda: Cascade(feeds={"age": "income"}), r"cascade\.feeds must say"),  # type: ignore[dict-item]
     (lambda: Cascade(feeds={"age": ("incme",)}), r"cascade\.feeds: unknown task 'incme'; did you mean 'income'\?"),
@@ -143,9 +144,9 @@ def test_copies_of_a_pretrained_trunk_begin_as_it_stands() -> None:
 
 def test_a_detached_cascade_leaves_the_told_task_alone() -> None:
     for detach, reached in ((False, True), (True, False)):
-        sharing, signal = Case(Cascade(feeds={"alpha": ("zeta",)}, detach=detach), "vector").built()
+        sharing, signal = Case(Cascade(feeds={"alpha": ("zeta",)}, detach=detach, tell="both"), "vector").built()
         for parameter in sharing.parameters():
             nn.init.normal_(parameter)
-        last_values(sharing(signal))["alpha"].square().sum().backward()
+        last_values(answered(sharing, signal))["alpha"].square().sum().backward()
         found = [one.grad is not None and bool(one.grad.any()) for one in sharing.own["of_zeta"].parameters()]
         assert any(found) is reached

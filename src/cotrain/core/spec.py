@@ -7,7 +7,7 @@ same positional arguments and the settings as keywords.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -83,6 +83,24 @@ class Sharing(Protocol):
     def penalty(self) -> Tensor | None: ...
 
     def usage(self) -> Mapping[str, float]: ...
+
+
+Answer = Callable[[str, Sequence[Signal]], Signal]
+"""answer(task, its signals): what the task's head answers, as a vector signal [B, outputs] of what other tasks may be told."""
+
+
+@runtime_checkable
+class ReadsAnswers(Protocol):
+    """A Sharing in which tasks read what other tasks predict, so that heads run in between: its forward is `forward(signal, answer)`.
+
+    reads: {task: tasks whose answers it reads}; empty where none does, and `answer` is then not given. meet(outputs): {task: how many
+    numbers it answers}, called once after `build`.
+    """
+
+    @property
+    def reads(self) -> Mapping[str, tuple[str, ...]]: ...
+
+    def meet(self, outputs: Mapping[str, int]) -> None: ...
 
 
 class SharingSettings(Protocol):

@@ -19,12 +19,13 @@ from cotrain.core.naming import slot
 from cotrain.core.signals import Shape
 from cotrain.core.spec import EncoderSettings, Head, Headed, HeadSettings, InputSpec, SharingSettings, Task
 from cotrain.heads.linear import LinearHead, PooledHead
+from cotrain.model.answers import Answers
 from cotrain.model.freezing import check_frozen, freeze_, modules_named, rest_
 from cotrain.model.given import beside_parents, check_given, parent_of, with_parents
 from cotrain.model.growing import take_over_
 from cotrain.model.ingredients import check_ingredients
 from cotrain.model.meeting import specs_of
-from cotrain.model.members import averaged, loss_of_members, repeated
+from cotrain.model.members import loss_of_members
 from cotrain.model.mixup import Mixing
 from cotrain.model.partition import Part
 from cotrain.model.structure import structure_of
@@ -115,6 +116,8 @@ class Model(nn.Module):
             if name not in self.tasks:
                 raise ConfigError("heads: " + unknown("task", name, list(self.tasks)))
         for part in cast(Sequence[Part], self.parts):
+            if part.reads:
+                cast(Any, part.sharing).meet({name: self.tasks[name].outputs for name in part.tasks})
             for name in part.tasks:
                 self.heads[slot(name)] = self._head(self.tasks[name], part, given.get(name))
         return self
@@ -246,15 +249,10 @@ class Model(nn.Module):
             here = [name for name in part.tasks if name in needed]
             if not here:
                 continue
-            signals = part(batch.source, batch.inputs, mixing)
-            for name in here:
-                head, members = cast(Head, self.heads[slot(name)]), part.shapes[name][-1].members
-                if generate:
-                    outputs[name] = averaged(self.tasks[name], head.generate(signals[name]), members)
-                else:
-                    target = batch.targets.get(name) if self.training else None
-                    target = None if target is None else repeated(target, members)
-                    outputs[name] = cast(nn.Module, head)(signals[name], target)
+            shown = batch.targets if self.training else None
+            answers = Answers(self.tasks, dict(self.heads.items()), targets=shown, generate=generate)
+            signals = part(batch.source, batch.inputs, mixing, answers.told)
+            outputs |= {name: answers.output(name, signals[name]) for name in here}
         return beside_parents(self.tasks, outputs, wanted)
 
     def _concerns(self, name: str, batch: Batch, *, generate: bool) -> bool:
@@ -389,7 +387,9 @@ class Model(nn.Module):
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Encoders and sharings, and heads that other tasks are shown; the engine narrows this to what two or more losses reach."""
-        given = [self.heads[slot(one)] for one in dict.fromkeys(map(parent_of, self.tasks.values())) if one is not None]
+        read = [one for part in cast(Sequence[Part], self.parts) for others in part.reads.values() for one in others]
+        parents = [one for one in map(parent_of, self.tasks.values()) if one is not None]
+        given = [self.heads[slot(one)] for one in dict.fromkeys([*parents, *read])]
         return [*self.parts.parameters(), *(parameter for head in given for parameter in head.parameters())]
 
     def structure(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from cotrain.core.errors import ConfigError, DataError
 from cotrain.core.fields import Field
 from cotrain.core.naming import slot, unslot
 from cotrain.core.signals import Shape, TaskSignals
-from cotrain.core.spec import Encoder, EncoderSettings, InputSpec, SharingSettings
+from cotrain.core.spec import Answer, Encoder, EncoderSettings, InputSpec, ReadsAnswers, SharingSettings
 from cotrain.model.mixup import Mixing
 from cotrain.model.precision import in_dtype_of
 
@@ -63,11 +63,20 @@ class Part(nn.Module):
     def sources(self) -> list[str]:
         return [unslot(key) for key in self.encoders]
 
-    def forward(self, source: str, fields: Mapping[str, Field], mixing: Mixing | None = None) -> TaskSignals:
+    @property
+    def reads(self) -> Mapping[str, tuple[str, ...]]:
+        """{task: tasks whose answers the sharing lets it read}."""
+        return self.sharing.reads if isinstance(self.sharing, ReadsAnswers) else {}
+
+    def forward(
+        self, source: str, fields: Mapping[str, Field], mixing: Mixing | None = None, answer: Answer | None = None
+    ) -> TaskSignals:
+        """{task: its signals}. answer: of the heads, for a sharing in which tasks read what others predict."""
         if slot(source) not in self.encoders:
             raise DataError(
                 f"no encoder for source '{source}', known: {', '.join(self.sources)}; build the model with the specs of every source"
             )
         embedded = cast(Encoder, self.encoders[slot(source)]).embed(in_dtype_of(self, fields))
-        signals: TaskSignals = self.sharing(embedded if mixing is None else mixing.signal(embedded))
+        read = embedded if mixing is None else mixing.signal(embedded)
+        signals: TaskSignals = self.sharing(read, answer) if self.reads else self.sharing(read)
         return signals

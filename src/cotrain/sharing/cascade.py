@@ -1,10 +1,10 @@
-"""Cascade: what one task has found out is told to another (Hashimoto et al. 2017)."""
+"""Cascade: what one task predicts is told to another (Hashimoto et al. 2017)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,25 +12,33 @@ from torch import Tensor, nn
 from cotrain.core.errors import ConfigError, unknown
 from cotrain.core.naming import slot
 from cotrain.core.signals import Shape, Signal, TaskSignals
+from cotrain.core.spec import Answer
 from cotrain.sharing.copies import first_copied, per_task, run
 from cotrain.sharing.pointwise import Pointwise, along_channels, fitted
+
+Tell = Literal["predictions", "features", "both"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cascade:
-    """h_k = f_k(z + sum_j U_kj h_j + u_kj), j over the tasks that k is told about: task k's own stages read the features of other tasks.
+    """h_k = f_k(z + sum_j (U_kj p_j + u_kj)), j over the tasks that k is told about: task k's own stages read what other tasks predict.
 
-    z: the shared signal before stage `split`; f_k: task k's own copy of the stages from there on; h_j: what task j's own stages answer,
-    the features its head predicts from. U_kj is linear over channels, at every step or place (the nearest where sizes differ; from
-    pooled features where layouts do).
+    z: the shared signal before stage `split`; f_k: task k's own copy of the stages from there on; p_j: what head j answers, as numbers:
+    the chances of its classes where it has classes, its outputs otherwise (standardised numbers). U_kj has a column for each of them: a
+    label's embedding, as wide as z and weighed by its chance, as in the paper.
     feeds: {task: the tasks it is told about}, without a circle; tasks not named are told nothing.
-    split: the first stage that is copied (-1: only the last). detach: True keeps task k's loss out of the tasks it is told about.
-    Copies begin as the stages stand and U, u at 0: at the start tasks are told nothing, and the network is `hard` with this split.
+    tell: predictions; features, then p_j is h_j, what head j predicts from, with U_kj linear over channels, at every step or place (the
+    nearest where sizes differ; from pooled features where layouts do); or both, as in the paper, each with a U of its own.
+    split: the first stage that is copied (-1: only the last). detach: True keeps task k's loss out of the tasks it is told about, and out of
+    their heads.
+    Copies begin as the stages stand and U, u at 0: at the start tasks are told nothing, and the network is `hard` with this split. A task
+    without labels in a batch is still told of.
 
-    Differs from the paper: features are added, through a learnt map, where it concatenates; features are told and not label embeddings.
+    Differs from the paper: what is told is added, through a learnt map, where it concatenates.
 
-    Source: K. Hashimoto et al., A Joint Many-Task Model: Growing a Neural Network for Multiple NLP Tasks, EMNLP 2017, section 2; A.
-    Søgaard, Y. Goldberg, Deep multi-task learning with low level tasks supervised at lower layers, ACL 2016.
+    Source: K. Hashimoto et al., A Joint Many-Task Model: Growing a Neural Network for Multiple NLP Tasks, EMNLP 2017, section 2 (its
+    weighted label embeddings between layers, as remembered); A. Søgaard, Y. Goldberg, Deep multi-task learning with low level tasks
+    supervised at lower layers, ACL 2016.
 
     >>> order({"c": ("b",), "b": ("a",)}, ["c", "b", "a"])
     ['a', 'b', 'c']
@@ -42,6 +50,7 @@ class Cascade:
     source: ClassVar[str] = "K. Hashimoto et al., A Joint Many-Task Model, EMNLP 2017"
     apart: ClassVar[bool] = False
     feeds: Mapping[str, tuple[str, ...]]
+    tell: Tell = "predictions"
     split: int = -1
     detach: bool = False
 
@@ -53,6 +62,8 @@ class Cascade:
             raise ConfigError(
                 f"cascade.feeds must say for a task which tasks it is told about, such as {{married: [income]}}; got {self.feeds!r}"
             )
+        if self.tell not in get_args(Tell):
+            raise ConfigError("cascade.tell: " + unknown("thing to tell", str(self.tell), get_args(Tell)))
         object.__setattr__(self, "feeds", {task: tuple(dict.fromkeys(told)) for task, told in self.feeds.items()})
 
     def build(self, stages: nn.ModuleList, shapes: Sequence[Shape], tasks: Sequence[str]) -> CascadeSharing:
@@ -116,36 +127,56 @@ class CascadeSharing(nn.Module):
         self.order = order(self.told, tasks)
         self.bottom = stages[:begin]
         self.own = per_task(stages[begin:], tasks)
-        self.feeds = nn.ModuleDict(
-            {
-                slot(task): nn.ModuleDict({slot(one): Feed(shapes[-1], shapes[begin]) for one in told})
-                for task, told in self.told.items()
-            }
-        )
+        self.target = shapes[begin]
+        self.feeds = self._fed(dict.fromkeys(tasks, shapes[-1]) if settings.tell != "predictions" else {})
+        told = {task: one for task, one in self.told.items() if one}
+        self.reads: Mapping[str, tuple[str, ...]] = told if settings.tell != "features" else {}
+        self.answers = nn.ModuleDict()
         self.shapes: Mapping[str, Sequence[Shape]] = {task: list(shapes) for task in tasks}
 
-    def forward(self, signal: Signal) -> TaskSignals:
+    def _fed(self, sources: Mapping[str, Shape]) -> nn.ModuleDict:
+        """{task: {told task: Feed}} from shapes of what is told; empty without any."""
+        fed = {
+            slot(task): nn.ModuleDict({slot(one): Feed(sources[one], self.target) for one in told})
+            for task, told in self.told.items()
+            if sources
+        }
+        return nn.ModuleDict(fed)
+
+    def meet(self, outputs: Mapping[str, int]) -> None:
+        """Make the U of predictions, for tasks that answer so many numbers."""
+        self.answers = self._fed(
+            {task: Shape("vector", width) for task, width in outputs.items()} if self.reads else {}
+        )
+
+    def forward(self, signal: Signal, answer: Answer | None = None) -> TaskSignals:
         shared = [signal, *run(self.bottom, signal)]
-        answer: dict[str, list[Signal]] = {}
+        found: dict[str, list[Signal]] = {}
         for task in self.order:
             read = shared[-1]
             for one in self.told.get(task, ()):
-                found = answer[one][-1]
-                found = found.of(found.values.detach()) if self.detach else found
-                feed = cast(nn.ModuleDict, self.feeds[slot(task)])[slot(one)]
-                read = read.of(read.values + feed(found, shared[-1]))
-            answer[task] = [*shared, *run(cast(nn.ModuleList, self.own[slot(task)]), read)]
-        return {task: answer[task] for task in self.shapes}
+                told = [(self.feeds, found[one][-1])] if len(self.feeds) else []
+                told += [(self.answers, answer(one, found[one]))] if answer is not None and self.reads else []
+                for feeds, what in told:
+                    what = what.of(what.values.detach()) if self.detach else what
+                    read = read.of(read.values + self._feed(feeds, task, one)(what, shared[-1]))
+            found[task] = [*shared, *run(cast(nn.ModuleList, self.own[slot(task)]), read)]
+        return {task: found[task] for task in self.shapes}
+
+    @staticmethod
+    def _feed(feeds: nn.ModuleDict, task: str, one: str) -> Feed:
+        return cast(Feed, cast(nn.ModuleDict, feeds[slot(task)])[slot(one)])
 
     def penalty(self) -> Tensor | None:
         return None
 
     def usage(self) -> Mapping[str, float]:
         """Per feed: |U|, 0 where a task is told nothing."""
+        ways = {"told": self.answers, "told features": self.feeds}
         return {
-            f"told/{task}<-{one}": float(
-                cast(Feed, cast(nn.ModuleDict, self.feeds[slot(task)])[slot(one)]).linear.linear.weight.detach().norm()
-            )
+            f"{what}/{task}<-{one}": float(self._feed(feeds, task, one).linear.linear.weight.detach().norm())
+            for what, feeds in ways.items()
+            if len(feeds)
             for task, told in self.told.items()
             for one in told
         }

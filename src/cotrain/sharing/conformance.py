@@ -19,11 +19,15 @@ from torch.nn import functional as F
 
 from cotrain.core.errors import CotrainError
 from cotrain.core.signals import Shape, Signal
-from cotrain.core.spec import SharingSettings
+from cotrain.core.spec import ReadsAnswers, SharingSettings
 from cotrain.core.stacked import Residual, Stage
 
 TASKS = ("zeta", "alpha", "m.n")
 """Not in alphabetical order, and one with a dot: names are names."""
+
+
+ANSWERS = 2
+"""So many numbers a row each task answers here, where others read them."""
 
 
 class NonconformingError(CotrainError):
@@ -95,11 +99,26 @@ class Case:
         torch.manual_seed(self.seed)
         backbone = BACKBONES[self.backbone]()
         signal = backbone.signal
-        return self.settings.build(backbone.stages, backbone.shapes, list(self.tasks)), signal
+        sharing = self.settings.build(backbone.stages, backbone.shapes, list(self.tasks))
+        if isinstance(sharing, ReadsAnswers):
+            sharing.meet(dict.fromkeys(self.tasks, ANSWERS))
+        return sharing, signal
 
     def need(self, holds: bool, what: str) -> None:
         if not holds:
             raise NonconformingError(f"{self.settings!r} on a {self.backbone} for {len(self.tasks)} tasks: {what}")
+
+
+def answered(sharing: Any, signal: Signal) -> Any:
+    """What a sharing answers; where tasks read what others predict, a head answers the first channels of its pooled features."""
+    if isinstance(sharing, ReadsAnswers) and sharing.reads:
+        return cast(Any, sharing)(signal, first_channels)
+    return sharing(signal)
+
+
+def first_channels(task: str, signals: Sequence[Signal]) -> Signal:
+    """The answer of a head without parameters: `ANSWERS` numbers a row."""
+    return Signal(torch.tanh(signals[-1].pooled()[:, :ANSWERS]), members=signals[-1].members)
 
 
 def last_values(answer: Any) -> dict[str, Tensor]:
@@ -109,7 +128,7 @@ def last_values(answer: Any) -> dict[str, Tensor]:
 
 def objective(sharing: Any, signal: Signal, tasks: Sequence[str]) -> Tensor:
     """A sum of squares about a target of its own a task, penalty included."""
-    found = last_values(sharing(signal))
+    found = last_values(answered(sharing, signal))
     parts = [(found[task].mean(0) - float(at + 1)).square().mean() for at, task in enumerate(tasks)]
     penalty = sharing.penalty()
     return torch.stack(parts if penalty is None else [*parts, penalty]).sum()
@@ -118,7 +137,7 @@ def objective(sharing: Any, signal: Signal, tasks: Sequence[str]) -> Tensor:
 def check_shapes(case: Case) -> None:
     """Every task gets the signals that `shapes` tells, with layouts, widths, strides and masks that fit; every row is there."""
     sharing, signal = case.built()
-    found = sharing(signal)
+    found = answered(sharing, signal)
     case.need(list(found) == list(case.tasks), f"answers tasks {list(found)}, expected {list(case.tasks)}")
     for task in case.tasks:
         told, signals = list(sharing.shapes[task]), found[task]
@@ -162,7 +181,7 @@ def check_absent(case: Case) -> None:
     """A loss of one task alone leaves what belongs to the others without gradient, and changes nothing of their answers' shapes."""
     sharing, signal = case.built()
     kept = case.tasks[0]
-    last_values(sharing(signal))[kept].square().mean().backward()  # type: ignore[no-untyped-call]
+    last_values(answered(sharing, signal))[kept].square().mean().backward()  # type: ignore[no-untyped-call]
     finite = all(bool(one.grad.isfinite().all()) for one in sharing.parameters() if one.grad is not None)
     case.need(finite, f"with the loss of '{kept}' alone a gradient is not finite")
     some = any(one.grad is not None and bool(one.grad.any()) for one in sharing.parameters())
@@ -180,9 +199,9 @@ def check_state(case: Case) -> None:
     twin = copy.deepcopy(sharing)
     fresh, _ = Case(case.settings, case.backbone, case.tasks, case.seed + 1).built()
     fresh.load_state_dict(sharing.state_dict())
-    expected = last_values(sharing.eval()(signal))
+    expected = last_values(answered(sharing.eval(), signal))
     for what, other in (("a state dict", fresh), ("a deep copy", twin)):
-        found = last_values(other.eval()(signal))
+        found = last_values(answered(other.eval(), signal))
         same = all(torch.equal(found[task], expected[task]) for task in case.tasks)
         case.need(same, f"{what} does not answer alike")
 
@@ -193,11 +212,11 @@ def check_repeats(case: Case) -> None:
     other, _ = case.built()
     sharing.eval()
     other.eval()
-    first, second, twin = (last_values(one(signal)) for one in (sharing, sharing, other))
+    first, second, twin = (last_values(answered(one, signal)) for one in (sharing, sharing, other))
     case.need(all(torch.equal(first[t], second[t]) for t in case.tasks), "evaluation does not answer alike twice")
     case.need(all(torch.equal(first[t], twin[t]) for t in case.tasks), "the same seed does not give the same network")
     half = Signal(signal.values[:5], signal.layout, None if signal.mask is None else signal.mask[:5])
-    part = last_values(sharing(half))
+    part = last_values(answered(sharing, half))
     alone = all(torch.allclose(part[t], first[t][:5], rtol=1e-4, atol=1e-5) for t in case.tasks)
     case.need(alone, "a row's answer depends on the rows beside it in evaluation")
 
@@ -210,7 +229,7 @@ def check_figures(case: Case) -> None:
         plain = all(isinstance(key, str) and isinstance(value, float) for key, value in usage.items())
         case.need(plain, f"usage is {usage}")
         case.need(all(abs(value) < float("inf") for value in usage.values()), f"usage is {usage}")
-        sharing(signal)
+        answered(sharing, signal)
         penalty = sharing.penalty()
         if penalty is not None:
             case.need(penalty.dim() == 0 and 0 <= float(penalty.detach()) < float("inf"), f"penalty is {penalty}")

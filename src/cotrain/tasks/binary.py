@@ -197,6 +197,10 @@ class Binary:
         logits = output.detach().double().reshape(-1).cpu().numpy()
         return chances(calibrated(None if self.learnt is None else self.learnt.calibration, logits))
 
+    def told(self, output: Tensor) -> Tensor:
+        """[N, 1] the chance of yes from the logit: what other tasks are told in a cascade."""
+        return torch.sigmoid(output)
+
     def averaged(self, outputs: Tensor) -> Tensor:
         """[N, 1] the logit of the mean probability over the members of an ensemble, from their logits [M, N, 1]."""
         return mean_logit(outputs)

@@ -167,6 +167,10 @@ class Conditional(Fitted[ConditionalCodec]):
             found[f"{self.name}_joint_probability"] = log_chances(logits)[0].exp().numpy()
         return found
 
+    def told(self, output: Tensor) -> Tensor:
+        """[N, 1] P(task | given) from its logit: what other tasks are told in a cascade."""
+        return torch.sigmoid(output)
+
     def averaged(self, outputs: Tensor) -> Tensor:
         """[N, 1] the logit of the mean chance over the members of an ensemble, from their logits [M, N, 1]."""
         return mean_logit(outputs)

@@ -188,6 +188,10 @@ class Multiclass:
             out[f"{self.name}_probability_{label}"] = probability[:, index]
         return out
 
+    def told(self, output: Tensor) -> Tensor:
+        """[N, C] the classes' chances from their logits: what other tasks are told in a cascade."""
+        return torch.softmax(output, -1)
+
     def averaged(self, outputs: Tensor) -> Tensor:
         """[N, C] the log of the mean probabilities over the members of an ensemble, from their logits [M, N, C]."""
         return mean_log_chance(outputs)

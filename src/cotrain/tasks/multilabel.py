@@ -158,6 +158,10 @@ class Multilabel(Fitted[LabelSetCodec]):
         codec = self.codec
         return MultilabelMetrics(codec.labels or codec.columns, self.metric, self.threshold)
 
+    def told(self, output: Tensor) -> Tensor:
+        """[N, L] the labels' chances from their logits: what other tasks are told in a cascade."""
+        return torch.sigmoid(output)
+
     def decode(self, output: Tensor) -> dict[str, Any]:
         """{name: the row's labels, name_probability_LABEL: each one's chance} for logits [N, L]; of several columns a {name_COLUMN: yes or no} each."""
         chance = torch.sigmoid(output.double()).cpu()
