@@ -27,6 +27,7 @@ from cotrain.data.read import found, read_table
 from cotrain.model.compose import Model
 from cotrain.recipe.build import build_model, build_tasks, learnt_by, with_learnt
 from cotrain.recipe.config import Config, config_from_dict, load_config
+from cotrain.recipe.documents import documents
 from cotrain.recipe.folder import (
     FORMAT,
     existing_folder,
@@ -39,15 +40,10 @@ from cotrain.recipe.folder import (
 from cotrain.recipe.network import Trained, gathered, train_network
 from cotrain.recipe.predict import predict, predict_pieces
 from cotrain.recipe.rows import Rows, load_rows
-from cotrain.tasks.scores import NEITHER
-from cotrain.training.baseline import constants
+from cotrain.recipe.shown_pictures import PICTURES
 from cotrain.training.checkpoint import read_state, write_state
-from cotrain.training.evaluate import Gathered, Scores, scores
+from cotrain.training.evaluate import Scores, scores
 from cotrain.training.watch import Watcher
-
-SPLITS = ("valid", "test")
-"""The splits whose scores are stored; the training split is scored on request."""
-
 
 MANY = 1 << 30
 """`cotrain predict` reads piece by piece what would take more than a quarter of these bytes; it costs nothing."""
@@ -183,6 +179,7 @@ def fit(
     head: Any = None,
     balance: Any = None,
     train: Mapping[str, Any] | None = None,
+    augment: Mapping[str, Any] | None = None,
     split: Mapping[str, Any] | None = None,
     prepare: Mapping[str, Any] | None = None,
     preset: str | None = None,
@@ -217,7 +214,7 @@ def fit(
             "train": train,
             "name": name,
         }
-        given |= {"head": head, "preset": preset}
+        given |= {"head": head, "preset": preset, "augment": augment}
         tree |= {key: value for key, value in given.items() if value is not None}
         from_path = isinstance(data, (str, Path)) or (
             isinstance(data, (list, tuple)) and all(isinstance(one, (str, Path)) for one in data)
@@ -299,61 +296,11 @@ def as_before(config: Config, report: Mapping[str, Any]) -> Config:
 
 def stored(config: Config, rows: Rows, done: Trained, folder: Path) -> Run:
     """Score a finished training and write everything that makes its folder a run folder."""
-    documents = _documents(config, rows, done)
+    made = documents(config, rows, done)
     write_environment(folder, str(next(done.model.parameters()).device), done.history.seconds)
-    run = Run(config, done.model, rows.encoder, documents, folder=folder, rows=rows)
+    run = Run(config, done.model, rows.encoder, made, folder=folder, rows=rows)
     run._write(folder)
     return run
-
-
-def _documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
-    """What a finished run knows of itself, as the JSON of its folder; the test split is scored here, and only here."""
-    tasks = done.model.tasks
-    found = {split: gathered(done.model, rows.data, split) for split in SPLITS}
-    reached = {split: scores(tasks, one) for split, one in found.items()}
-    plain_tasks = {task.name: task for task in rows.tasks}
-    base = constants(plain_tasks, [[rows.data.sample("train")]])
-    plainly = config.as_dict()
-    metrics = {
-        "format": FORMAT,
-        "best_epoch": done.history.best_epoch,
-        "stopped": done.history.stopped,
-        "skipped": done.history.skipped,
-        "left_out": done.history.left_out,
-        "found": done.history.found,
-        "notes": done.history.notes,
-        "splits": reached,
-        "constant": base.scores(plain_tasks, found["test"] or found["valid"]),
-        "learnt": _learnt(tasks, plain_tasks, found),
-        "cost": dict(done.cost),
-        "higher_is_better": {
-            name: {metric: tasks[name].metrics.higher_is_better(metric) for metric in one if metric not in NEITHER}
-            for name, one in {**reached["valid"], **reached["test"]}.items()
-        },
-    }
-    structure = {
-        "format": FORMAT,
-        "name": config.name,
-        **done.model.structure(),
-        "specs": {
-            name: {key: one for key, one in vars(spec).items() if key != "quantiles"}
-            for name, spec in rows.specs.items()
-        },
-        **{key: plainly[key] for key in ("encoder", "sharing", "balance")},
-    }
-    return {"metrics.json": plain(metrics), "structure.json": plain(structure), "data.json": plain(rows.report)}
-
-
-def _learnt(
-    tasks: Mapping[str, Task], plain_tasks: Mapping[str, Task], found: Mapping[str, Mapping[str, Gathered]]
-) -> dict[str, Any]:
-    """{task: what it learnt on the validation rows, and its scores without that (before), by split}."""
-    learnt = learnt_by(tasks)
-    out = {}
-    for name, one in learnt.items():
-        before = {split: scores(plain_tasks, {name: rows[name]})[name] for split, rows in found.items() if name in rows}
-        out[name] = {**one, "before": before}
-    return out
 
 
 def load(folder: Path | str) -> Run:
@@ -376,7 +323,7 @@ def load(folder: Path | str) -> Run:
     except (RuntimeError, KeyError) as error:
         raise RunError(f"'{path / 'model.safetensors'}' does not fit the config beside it: {error}") from error
     model.eval()
-    names = ("metrics.json", "structure.json", "data.json")
+    names = ["metrics.json", "structure.json", "data.json", *([PICTURES] if (path / PICTURES).exists() else [])]
     return Run(config, model, encoder, {name: read_json(path / name) for name in names}, folder=path)
 
 

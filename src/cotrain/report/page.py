@@ -28,6 +28,7 @@ from cotrain.report.charts.gains import gain_chart
 from cotrain.report.drawings import curve
 from cotrain.report.learnt_table import learnt_table
 from cotrain.report.lookup import Json
+from cotrain.report.pictures import drawn
 from cotrain.report.reading import read_run
 from cotrain.report.run_folder import RunFolder
 from cotrain.report.scores import TaskScore, task_scores
@@ -84,6 +85,10 @@ def render(run: RunFolder) -> str:
         significant=words.significant,
     )
     environment.filters["drawn"] = Markup
+    boxes = [] if run.pictures is None else [box.task for one in run.pictures.pictures for box in one.boxes]
+    colours = {task: place for place, task in enumerate(run.tasks) if task in boxes}
+    environment.filters["boxed"] = lambda picture: drawn(picture, colours)
+    environment.filters["share"] = lambda value: words.fixed(value, 2)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     charts = _charts(run)
     figures = {name: chart.figure for name, chart in charts.items() if chart is not None}
@@ -97,6 +102,7 @@ def render(run: RunFolder) -> str:
         charts=charts,
         figures=embedded(figures),
         tables=_tables(run),
+        colours=colours,
         smalls=_smalls(run, task_scores(run)),
         settings=_settings(run),
         splits=_splits(run),

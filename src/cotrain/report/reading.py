@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cotrain.core.errors import RunError
 from cotrain.report.lookup import Node, Notes, read_json, read_lines
+from cotrain.report.pictures import read_pictures
 from cotrain.report.run_folder import (
     Cleaning,
     Column,
@@ -60,6 +61,7 @@ def read_run(folder: Path, *, comparison: Path | None = None) -> RunFolder:
         epochs=_epochs(folder / "log.jsonl", notes),
         metrics=_metrics(read_json(folder / "metrics.json", notes)),
         comparison=_comparison(read_json((comparison or folder) / "compare.json", notes)),
+        pictures=read_pictures(read_json(folder / "pictures.json", notes)),
         notes=tuple(notes.sentences),
     )
 

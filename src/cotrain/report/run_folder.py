@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from cotrain.report.lookup import Json
+from cotrain.report.pictures import Gallery
 
 Scores: TypeAlias = Mapping[str, Mapping[str, float | None]]
 """{task: {metric: value}}"""
@@ -210,6 +211,7 @@ class RunFolder:
     metrics: Metrics | None
     comparison: Comparison | None
     notes: tuple[str, ...]
+    pictures: Gallery | None = None
 
     @property
     def tasks(self) -> tuple[str, ...]:
