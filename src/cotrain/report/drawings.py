@@ -26,6 +26,27 @@ def bar(share: float | None) -> str:
     )
 
 
+def shares(values: Sequence[float]) -> str:
+    """A column for each share, as high as it is beside the largest; a line at the height of even use.
+
+    >>> shares([0.75, 0.25]).count('class="share"')
+    2
+    """
+    most, step = max(values, default=0.0), 100.0 / max(len(values), 1)
+    if most <= 0:
+        return ""
+    columns = "".join(
+        f'<rect class="share" x="{at * step + 0.12 * step:.2f}" y="{24 * (1 - max(value, 0.0) / most):.2f}" '
+        f'width="{0.76 * step:.2f}" height="{max(24 * max(value, 0.0) / most, 0.6):.2f}"/>'
+        for at, value in enumerate(values)
+    )
+    even = 24 * (1 - 1 / (len(values) * most))
+    return (
+        '<svg class="experts" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
+        f'{columns}<line class="even" x1="0" x2="100" y1="{even:.2f}" y2="{even:.2f}"/></svg>'
+    )
+
+
 def curve(points: Sequence[tuple[float, float | None]], *, marked: float | None = None) -> str:
     """A curve through (x, y) with gaps where y is missing, and a ring at x = `marked`; "" where fewer than one y is known.
 

@@ -32,6 +32,7 @@ from cotrain.report.pictures import drawn
 from cotrain.report.reading import read_run
 from cotrain.report.run_folder import RunFolder
 from cotrain.report.scores import TaskScore, task_scores
+from cotrain.report.usage import collapsed, usage_table
 from cotrain.report.verdict import judge
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -106,6 +107,7 @@ def render(run: RunFolder) -> str:
         smalls=_smalls(run, task_scores(run)),
         settings=_settings(run),
         splits=_splits(run),
+        usage_warnings=collapsed(run),
         skipped=sum(epoch.skipped or 0 for epoch in run.epochs),
         norm_ratio=_norm_ratio(run),
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
@@ -162,6 +164,7 @@ def _tables(run: RunFolder) -> dict[str, Any]:
         "delta": result_tables.delta_table(comparison) if comparison else None,
         "cost": result_tables.cost_table(run),
         "pairs": result_tables.pair_table(_pairs(run)),
+        "usage": usage_table(run),
         "balance": result_tables.balance_table(run.epochs, run.tasks),
         "task": data_tables.task_table(structure) if structure else None,
         "label": data_tables.label_table(data) if data else None,

@@ -181,6 +181,7 @@ def _epochs(path: Path, notes: Notes) -> tuple[Epoch, ...]:
             norms=node.numbers("norms"),
             affinity=node.numbers("affinity"),
             skipped=node.whole("skipped"),
+            usage=node.numbers("usage"),
         )
     return tuple(epochs[number] for number in sorted(epochs))
 

@@ -81,7 +81,7 @@ class DataReport:
 class Epoch:
     """One line of the log. Training losses are divided by the loss of the best constant prediction, so 1 is that prediction.
 
-    `affinity` {"a>b": the first-order share of b's loss that one plain step on a alone takes away}.
+    `affinity` {"a>b": the first-order share of b's loss that one plain step on a alone takes away}. `usage`: figures of the sharing.
     """
 
     epoch: float
@@ -96,6 +96,7 @@ class Epoch:
     norms: Mapping[str, float | None]
     affinity: Mapping[str, float | None]
     skipped: int | None
+    usage: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cotrain.core.signals import Shape, Signal, TaskSignals
 from cotrain.sharing.copies import first_copied, run, whole_number
 from cotrain.sharing.extraction import LastExtraction
-from cotrain.sharing.gates import check_chance, evenness_of
+from cotrain.sharing.gates import check_chance, usage_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,5 +69,7 @@ class CGCSharing(nn.Module):
         return None
 
     def usage(self) -> Mapping[str, float]:
-        """Per task: entropy of the mean gate over the log of the experts it reads; 1 is even use, 0 is one expert for every row."""
-        return evenness_of(self.extraction.named_gates())
+        """Per task: entropy of the mean gate over the log of the experts it reads (1 is even use, 0 is one expert for every row), and each
+        one's share, the task's own experts first.
+        """
+        return usage_of({name: gate.last for name, gate in self.extraction.named_gates().items()})

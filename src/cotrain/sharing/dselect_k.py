@@ -15,7 +15,7 @@ from cotrain.core.naming import slot
 from cotrain.core.signals import Shape, Signal, TaskSignals
 from cotrain.core.stacked import spread, stack
 from cotrain.sharing.copies import first_copied, not_negative, run, whole_number
-from cotrain.sharing.gates import evenness, mixed
+from cotrain.sharing.gates import mixed, usage_of
 
 TINY = 1e-6
 """Added inside the logarithm of the entropy, as in the authors' code."""
@@ -151,12 +151,12 @@ class DSelectKSharing(nn.Module):
         return torch.stack([one.penalty(self.entropy) for one in ready]).sum() if ready else None
 
     def usage(self) -> Mapping[str, float]:
-        """Per task: entropy of its mean weights over log E, and the mean number of experts with a weight of at least 0.01."""
+        """Per task: entropy of its mean weights over log E, each expert's share, and the mean number of experts with a weight of at least 0.01."""
         figures: dict[str, float] = {}
         for task in self.shapes:
             last = self.selector(task).last
             if last is not None:
                 share = last / last.sum(-1, keepdim=True).clamp_min(TINY)
-                figures[f"expert_entropy/{task}"] = cast(float, evenness(share))
+                figures |= usage_of({task: share})
                 figures[f"experts_read/{task}"] = float((last >= 0.01).double().sum(-1).mean())
         return figures

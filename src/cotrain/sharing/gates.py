@@ -49,10 +49,6 @@ class Gate(nn.Module):
         self.last = gate.detach()
         return gate
 
-    def evenness(self) -> float | None:
-        """Entropy of the mean gate of the last forward over log E; None before it, or with one expert."""
-        return None if self.last is None else evenness(self.last)
-
 
 def evenness(gate: Tensor) -> float | None:
     """Entropy of the mean gate over log E: 1 is even use of all experts, 0 is one expert for every row. None with one expert.
@@ -67,10 +63,20 @@ def evenness(gate: Tensor) -> float | None:
     return float(-(mean * mean.clamp_min(1e-300).log()).sum()) / math.log(experts) + 0.0
 
 
-def evenness_of(gates: Mapping[str, Gate]) -> dict[str, float]:
-    """{"expert_entropy/NAME": evenness} of every gate that has one."""
-    found = {f"expert_entropy/{name}": gate.evenness() for name, gate in gates.items()}
-    return {name: value for name, value in found.items() if value is not None}
+def usage_of(gates: Mapping[str, Tensor | None]) -> dict[str, float]:
+    """Of every gate [B, E] that has run: "expert_entropy/NAME", its evenness, and "expert_share/NAME/e", its mean weight for expert e.
+
+    >>> usage_of({"age": torch.tensor([[1.0, 0.0], [0.0, 1.0]]), "pay": None})
+    {'expert_entropy/age': 1.0, 'expert_share/age/0': 0.5, 'expert_share/age/1': 0.5}
+    """
+    figures: dict[str, float] = {}
+    for name, gate in gates.items():
+        even = None if gate is None else evenness(gate)
+        if gate is not None and even is not None:
+            figures[f"expert_entropy/{name}"] = even
+            mean = gate.reshape(-1, gate.shape[-1]).double().mean(0)
+            figures |= {f"expert_share/{name}/{at}": share for at, share in enumerate(mean.tolist())}
+    return figures
 
 
 def mixed(gate: Tensor, stacked: Sequence[Tensor] | Tensor) -> Tensor:

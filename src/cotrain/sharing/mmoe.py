@@ -12,7 +12,7 @@ from cotrain.core.naming import slot
 from cotrain.core.signals import Shape, Signal, TaskSignals
 from cotrain.core.stacked import spread, stack
 from cotrain.sharing.copies import first_copied, run, whole_number
-from cotrain.sharing.gates import Gate, check_chance, evenness_of, mixed
+from cotrain.sharing.gates import Gate, check_chance, mixed, usage_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,5 +75,5 @@ class MMoESharing(nn.Module):
         return None
 
     def usage(self) -> Mapping[str, float]:
-        """Per task: entropy of the mean gate over log E. 1 is even use of all experts, 0 is one expert for every row."""
-        return evenness_of({task: self.gate(task) for task in self.shapes})
+        """Per task: entropy of the mean gate over log E (1 is even use of all experts, 0 is one expert for every row), and each expert's share."""
+        return usage_of({task: self.gate(task).last for task in self.shapes})

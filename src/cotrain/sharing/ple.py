@@ -12,7 +12,7 @@ from cotrain.core.errors import ConfigError
 from cotrain.core.signals import Shape, Signal, TaskSignals
 from cotrain.sharing.copies import first_copied, run, whole_number
 from cotrain.sharing.extraction import InnerExtraction, LastExtraction
-from cotrain.sharing.gates import check_chance, evenness_of
+from cotrain.sharing.gates import check_chance, usage_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +91,10 @@ class PLESharing(nn.Module):
         return None
 
     def usage(self) -> Mapping[str, float]:
-        """Per task and level: entropy of the mean gate over the log of the experts it reads; 1 is even use, 0 is one expert alone."""
+        """Per task and level: entropy of the mean gate over the log of the experts it reads; 1 is even use, 0 is one expert alone; and each
+        one's share, own experts first.
+        """
         levels = [cast(InnerExtraction, one).named_gates() for one in self.inner] + [self.last.named_gates()]
-        return evenness_of(
-            {f"level {at}/{name}": gate for at, one in enumerate(levels, 1) for name, gate in one.items()}
+        return usage_of(
+            {f"level {at}/{name}": gate.last for at, one in enumerate(levels, 1) for name, gate in one.items()}
         )
