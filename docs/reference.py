@@ -21,6 +21,7 @@ from cotrain.data.picture_moves import AffineSettings
 from cotrain.data.settings import DataSettings, SplitSettings
 from cotrain.encoders.gallery import ENCODERS, NUMBERS
 from cotrain.heads.gallery import HEADS
+from cotrain.model.fusion import Fusion
 from cotrain.recipe.balance_settings import EngineSettings
 from cotrain.recipe.compare_settings import CompareSettings, Variant
 from cotrain.recipe.inputs import InputSettings
@@ -42,6 +43,7 @@ SECTIONS: tuple[tuple[str, type], ...] = (
     ("data.scaling", ScalingSettings),
     ("data.per_column.NAME", ColumnSettings),
     ("inputs.NAME", InputSettings),
+    ("fusion", Fusion),
     ("balance.engine", EngineSettings),
     ("train", TrainSettings),
     ("train.optimizer", OptimizerSettings),
@@ -69,7 +71,7 @@ GALLERIES: tuple[tuple[str, str, Gallery], ...] = (
 HEAD = """# Reference of the config
 
 Written by `docs/reference.py` from the classes that hold the settings; do not edit. What the keys are for: [configuration](configuration.md).
-Outermost keys: `name`, `data`, `inputs`, `tasks`, `encoder`, `sharing`, `balance`, `train`, `augment`, `seed`, `compare`."""
+Outermost keys: `name`, `data`, `inputs`, `tasks`, `encoder`, `fusion`, `sharing`, `balance`, `train`, `augment`, `seed`, `compare`."""
 
 
 def cell(text: object) -> str:

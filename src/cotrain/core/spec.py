@@ -31,6 +31,7 @@ class FieldSpec:
     shape: the shape of one value, without the row axis. mean, std: for images, of each channel of the training rows, in 0 to 1.
     quantiles: for numbers, one rising tuple a column: quantiles of its values in the training rows, as they stand in the field, equal
     ones once (65 at most, from the smallest to the largest); empty where they are not known.
+    group: the input of the config that the field belongs to, where several inputs are fused; else empty.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class FieldSpec:
     quantiles: tuple[tuple[float, ...], ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    group: str = ""
 
 
 InputSpec = Mapping[str, FieldSpec]

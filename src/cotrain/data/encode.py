@@ -2,13 +2,14 @@
 
 Fields: `numbers` [B, C] float32 (scaled numbers, date parts, indicators of missing cells), with `valid` [B, C] where cells are
 missing, `categories` [B, C] int64 and `words` [B, C] float32 (weights of words in texts); a column whose encoder answers a whole field
-(`FieldEncoder`) is one of its own, named after it. A new kind of encoder is a file of its own, a row of `ENCODERS` and a line of `fitted`.
+(`FieldEncoder`) is one of its own, named after it. Where columns stand in groups, the fields of a table are those of each group:
+`<group>.numbers` and so on. A new kind of encoder is a file of its own, a row of `ENCODERS` and a line of `fitted`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -118,12 +119,14 @@ class TableEncoder:
     """The encoders of all input columns in order. known: every column the training table had. words: they mean missing.
 
     manners: ((column, how its numbers were written), ...) of all columns that came as words; later rows that come so are read so.
+    groups: ((column, its group), ...) of all input columns, where each group has fields of its own; empty where all stand together.
     """
 
     encoders: tuple[AnyEncoder, ...]
     known: tuple[str, ...] = ()
     words: tuple[str, ...] = MISSING
     manners: tuple[tuple[str, Manner], ...] = ()
+    groups: tuple[tuple[str, str], ...] = ()
 
     @staticmethod
     def fit(
@@ -136,13 +139,16 @@ class TableEncoder:
         words: Sequence[str] = MISSING,
         manners: Mapping[str, Manner] | None = None,
         before: Sequence[AnyEncoder] = (),
+        groups: Mapping[str, str] | None = None,
     ) -> TableEncoder:
         """Fitted on the rows of `frame`, which must be training rows. Columns of other kinds than `ENCODED` are left out.
 
         training: targets of the same rows, for encoders that look at them. before: fitted encoders that come first; what they read is
-        not fitted again.
+        not fitted again. groups: {column: group}; no encoder reads two of them.
         """
         training = training or Training()
+        if groups:
+            before = [one for one in before if len({groups.get(name) for name in one.columns}) == 1]
         read = {one.columns[0] for one in before if len(one.columns) == 1}
         new = [column for column in columns if column.name not in read]
         encoders = [*before, *(one for column in new for one in fitted(frame, column, settings, training))]
@@ -152,10 +158,17 @@ class TableEncoder:
                 f"at least one input column of kind {', '.join(ENCODED)} is needed, got: {kinds}; "
                 "name more inputs, or say another kind in data.kinds"
             )
-        if not any(len(one.columns) > 1 for one in before):
-            encoders += jointly(frame, columns, settings, training)
+        of = groups or {}
+        for group in dict.fromkeys(of.get(column.name, "") for column in columns):
+            own = [column for column in columns if of.get(column.name, "") == group]
+            if not any(len(one.columns) > 1 and of.get(one.columns[0], "") == group for one in before):
+                encoders += jointly(frame, own, settings, training)
         return TableEncoder(
-            tuple(encoders), tuple(known) or tuple(frame.columns), tuple(words), tuple((manners or {}).items())
+            tuple(encoders),
+            tuple(known) or tuple(frame.columns),
+            tuple(words),
+            tuple((manners or {}).items()),
+            tuple(of.items()),
         )
 
     @property
@@ -166,18 +179,36 @@ class TableEncoder:
     @property
     def specs(self) -> dict[str, FieldSpec]:
         """What a network's encoder may know before it sees a row."""
-        tables = {name: self._spec(name) for name in FIELDS if any(one.field == name for one in self.encoders)}
-        return tables | {one.field: one.spec for one in self.encoders if isinstance(one, FieldEncoder)}
+        tables = {name: self._spec(name, field, group) for name, (field, group) in self._tables().items()}
+        own = {one.field: one.spec for one in self.encoders if isinstance(one, FieldEncoder)}
+        of = dict(self.groups)
+        if of:
+            whole = {one.field: one.columns[0] for one in self.encoders if isinstance(one, FieldEncoder)}
+            own = {name: replace(spec, group=of[whole[name]]) for name, spec in own.items()}
+        return tables | own
 
-    def _spec(self, name: str) -> FieldSpec:
-        ours = [one for one in self.encoders if one.field == name and not isinstance(one, FieldEncoder)]
+    def _place(self, one: ColumnEncoder) -> tuple[str, str]:
+        """(the field of `FIELDS` an encoder fills, the group it belongs to)."""
+        return one.field, dict(self.groups).get(one.columns[0], "")
+
+    def _tables(self) -> dict[str, tuple[str, str]]:
+        """{name of a field of the table: (which of `FIELDS`, its group)}, group after group."""
+        ours = {self._place(one) for one in self.encoders if not isinstance(one, FieldEncoder)}
+        groups = dict.fromkeys(dict(self.groups).values()) or {"": None}
+        return {_named(field, group): (field, group) for group in groups for field in FIELDS if (field, group) in ours}
+
+    def _spec(self, name: str, field: str, group: str) -> FieldSpec:
+        ours = [
+            one for one in self.encoders if not isinstance(one, FieldEncoder) and self._place(one) == (field, group)
+        ]
         names = tuple(chain.from_iterable(one.features for one in ours))
         return FieldSpec(
-            FIELDS[name][0],
+            FIELDS[field][0],
             names,
             tuple(chain.from_iterable(one.cardinalities for one in ours)),
             (len(names),),
             tuple(chain.from_iterable(one.quantiles for one in ours)),
+            group=group,
         )
 
     def encode(
@@ -197,7 +228,8 @@ class TableEncoder:
             notes.append(f"columns not met in training are ignored: {', '.join(extra)}")
         frame, _ = tidy(frame[list(self.columns)], self.words)
         frame = numbered(frame, dict(self.manners))
-        blocks = {name: _Block(name, spec, frame.height) for name, spec in self.specs.items() if name in FIELDS}
+        specs = self.specs
+        blocks = {name: _Block(field, specs[name], frame.height) for name, (field, _) in self._tables().items()}
         whole: dict[str, Field] = {}
         problems: list[str] = []
         for one in self.encoders:
@@ -207,7 +239,9 @@ class TableEncoder:
                     notes += said
                     continue
                 part = one.part(frame)
-                blocks[one.field].add(part if places is None else _own(one, frame, part, places), len(one.features))
+                blocks[_named(*self._place(one))].add(
+                    part if places is None else _own(one, frame, part, places), len(one.features)
+                )
                 notes += part.notes
             except DataError as error:
                 problems.append(str(error))
@@ -236,6 +270,7 @@ class TableEncoder:
             "words": list(self.words),
             "manners": dict(self.manners),
             "columns": [one.to_json() for one in self.encoders],
+            **({"groups": [list(pair) for pair in self.groups]} if self.groups else {}),
         }
 
     @staticmethod
@@ -247,7 +282,17 @@ class TableEncoder:
                 "it was written by another version of cotrain: train again, or use that version"
             )
         encoders = tuple(_KINDS[one["kind"]].from_json(one) for one in value["columns"])
-        return TableEncoder(encoders, tuple(value["known"]), tuple(value["words"]), tuple(value["manners"].items()))
+        return TableEncoder(
+            encoders,
+            tuple(value["known"]),
+            tuple(value["words"]),
+            tuple(value["manners"].items()),
+            tuple((column, group) for column, group in value.get("groups", ())),
+        )
+
+
+def _named(field: str, group: str) -> str:
+    return f"{group}.{field}" if group else field
 
 
 class _Block:

@@ -75,6 +75,7 @@ def prepare(
     cache: Path | None = None,
     source: str = "main",
     earlier: Earlier | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> Prepared:
     """A table made ready for training: encoders and codecs are fitted on the training split only, kinds are seen in all rows.
 
@@ -83,6 +84,7 @@ def prepare(
     cache is not looked at. cache: a folder for the encoded rows; tables from memory are not cached.
     task_weights: {task: column of row weights for it alone}. Columns that split or weigh the rows are no inputs.
     earlier: what an earlier run fitted; its columns and tasks are not fitted again.
+    groups: {input column: its group} where each group of columns is to have fields of its own.
     A row is never dropped for a missing target; `drop_duplicates` drops repeated rows from the training split only.
 
     Raises ConfigError for columns that are not there or named twice over, DataError for cells that cannot be what is said.
@@ -93,7 +95,8 @@ def prepare(
     ready = chosen(table, targets, inputs, split, settings.weight, task_weights)
     how = replace(settings, path="", cache=None, stream=False)
     about = () if earlier is None else (earlier.digest,)
-    key = key_for(table, ready.inputs, targets, how, task_weights, seed, source, *about) if cache is not None else None
+    named = (ready.inputs, targets, how, task_weights, seed, source, *about, *([dict(groups)] if groups else []))
+    key = key_for(table, *named) if cache is not None else None
     notes: list[str] = []
     if cache is not None and key is not None:
         entry, wrong = load(cache, key)
@@ -135,6 +138,7 @@ def prepare(
         words=table.reading.words,
         manners=table.manners if earlier is None else {**dict(earlier.encoder.manners), **table.manners},
         before=() if earlier is None else earlier.reused(ready.inputs),
+        groups=groups,
     )
     notes += [] if earlier is None else earlier.notes(ready.inputs)
     fields, said = encoder.encode(ready.frame, places=places_of(splits["train"], len(table)))

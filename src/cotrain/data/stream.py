@@ -54,6 +54,7 @@ def prepare_stream(
     cache: Path | None = None,
     source: str = "main",
     earlier: Earlier | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Files made ready for training piece by piece; arguments as those of `prepare`. Memory does not grow with the rows.
 
@@ -76,6 +77,7 @@ def prepare_stream(
         seed,
         source,
         *(() if earlier is None else (earlier.digest,)),
+        *([dict(groups)] if groups else []),
     )
     notes = Notes()
     if cache is not None:
@@ -85,7 +87,7 @@ def prepare_stream(
         notes.add([wrong] if wrong else [])
     names = target_columns({task: codec.columns for task, codec in targets.items()})
     seen = survey(table, settings.split, seed=seed, targets=names)
-    fit = fitted_on_sample(table, seen, targets, inputs, settings, task_weights or {}, seed, source, earlier)
+    fit = fitted_on_sample(table, seen, targets, inputs, settings, task_weights or {}, seed, source, earlier, groups)
     place = scratch(cache, key) if cache is not None else Path(tempfile.mkdtemp(prefix="cotrain-shards-"))
     try:
         writer = ShardWriter(place, seen.expected, seed)
@@ -149,6 +151,7 @@ def fitted_on_sample(
     seed: int,
     source: str,
     earlier: Earlier | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> Prepared:
     """`prepare` on the sampled rows, in the splits they were dealt to."""
     order = np.argsort(seen.where, kind="stable")
@@ -168,6 +171,7 @@ def fitted_on_sample(
         seed=seed,
         source=source,
         earlier=earlier,
+        groups=groups,
     )
 
 

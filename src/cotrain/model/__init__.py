@@ -10,5 +10,7 @@ False
 """
 
 from cotrain.model.compose import Model
+from cotrain.model.fused import Fused
+from cotrain.model.fusion import Fusion
 
-__all__ = ["Model"]
+__all__ = ["Fused", "Fusion", "Model"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field
 from cotrain.core.naming import slot
 from cotrain.core.signals import Signal
-from cotrain.core.spec import Head, Task
+from cotrain.core.spec import Answer, Head, Task
 from cotrain.model.members import averaged, repeated
 
 
@@ -45,6 +45,17 @@ class Answers:
         """The output of the model for a task: that of its head, members averaged where it is a prediction."""
         raw = self.raw(name, signals)
         return averaged(self.tasks[name], raw, signals[-1].members) if self.generate else raw
+
+    def among(self, tasks: Collection[str]) -> Answer:
+        """`told` for these tasks, which is all that their signals depend on; zeros for the others, whose signals are not used."""
+
+        def answer(name: str, signals: Sequence[Signal]) -> Signal:
+            if name in tasks:
+                return self.told(name, signals)
+            last = signals[-1]
+            return Signal(last.values.new_zeros(len(last.values), self.tasks[name].outputs), members=last.members)
+
+        return answer
 
     def told(self, name: str, signals: Sequence[Signal]) -> Signal:
         """The answer as numbers that other tasks are told, a vector signal [B, outputs]: as the task's own `told(output)` has it

@@ -6,7 +6,6 @@ L_k = weight_k / scale_k x (all sums) / (all counts)
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
@@ -27,7 +26,7 @@ from cotrain.model.ingredients import check_ingredients
 from cotrain.model.meeting import specs_of
 from cotrain.model.members import loss_of_members
 from cotrain.model.mixup import Mixing
-from cotrain.model.partition import Part
+from cotrain.model.partition import Part, partition
 from cotrain.model.structure import structure_of
 from cotrain.model.trunk import Trunk
 from cotrain.sharing.hard import Hard
@@ -39,6 +38,8 @@ class Model(nn.Module):
     encoder: settings of an encoder, or {source: settings}. sharing: settings of a sharing. tasks: what to predict.
     trunk, stages: an own `nn.Module` in place of an encoder, and its stages. head: settings for the tasks that bring none.
     heads: {task: module} in place of all that: a head, or a plain module on the pooled features, [B, D] -> [B, outputs].
+    inputs: {task: names of the inputs it reads} for tasks that do not read all; the encoder is then a `Fused`. sources: {task: the source
+    whose rows it has labels in}. together: groups of sources that go through one encoder; every other source has its own.
     The network is built when it knows its inputs: at once with `build(specs)`, or from the first batch it meets (`meet`).
     Raises ConfigError for no task, two of one name, both or none of encoder and trunk, stages without a trunk.
 
@@ -63,6 +64,9 @@ class Model(nn.Module):
         stages: Sequence[nn.Module] = (),
         heads: Mapping[str, nn.Module] | None = None,
         head: HeadSettings | None = None,
+        inputs: Mapping[str, Sequence[str]] | None = None,
+        sources: Mapping[str, str] | None = None,
+        together: Sequence[Collection[str]] = (),
     ) -> None:
         super().__init__()
         self._recipe: dict[str, Any] = {
@@ -72,10 +76,14 @@ class Model(nn.Module):
             "stages": tuple(stages),
             "heads": heads,
             "head": head,
+            "inputs": dict(inputs or {}),
+            "sources": dict(sources or {}),
+            "together": tuple(together),
         }
         check_ingredients(self._recipe, [task.name for task in tasks])
         self.tasks: dict[str, Task] = {task.name: task for task in tasks}
-        check_given(self.tasks)
+        self.sources = {task.name: getattr(task, "source", None) for task in tasks} | self._recipe["sources"]
+        check_given(self.tasks, self.sources)
         self._scales: dict[str, float] = dict.fromkeys(self.tasks, 1.0)
         self._agreed: set[str] = set()
         self.specs: Mapping[str, InputSpec] = {}
@@ -106,10 +114,8 @@ class Model(nn.Module):
             self._example = {name: field.select(few) for name, field in example.items()}
         encoder = self._encoders(specs, example)
         sharing = self._recipe["sharing"] or Hard()
-        groups = [[name] for name in self.tasks] if getattr(sharing, "apart", False) else [list(self.tasks)]
         self.parts.extend(
-            Part(self._read_by(group, specs), copy.deepcopy(encoder) if index else encoder, sharing, group)
-            for index, group in enumerate(groups)
+            partition(self.sources, specs, encoder, sharing, self._recipe["inputs"], self._recipe["together"])
         )
         given: Mapping[str, nn.Module] = self._recipe["heads"] or {}
         for name in given:
@@ -121,14 +127,6 @@ class Model(nn.Module):
             for name in part.tasks:
                 self.heads[slot(name)] = self._head(self.tasks[name], part, given.get(name))
         return self
-
-    def _read_by(self, group: Sequence[str], specs: Mapping[str, InputSpec]) -> Mapping[str, InputSpec]:
-        """The sources that these tasks have rows in: those they name, or all of them."""
-        sources = {name: getattr(self.tasks[name], "source", None) for name in group}
-        for name, source in sources.items():
-            if source is not None and source not in specs:
-                raise ConfigError(f"task '{name}' " + unknown("source", source, list(specs)))
-        return specs if None in sources.values() else {one: specs[one] for one in specs if one in sources.values()}
 
     def meet(self, batch: Batch) -> Model:
         """Build from a first batch if that has not been done, on the batch's device; the same model, built.
@@ -199,7 +197,7 @@ class Model(nn.Module):
             whole.build(self.specs, self._example).to(next(self.parameters()).device)
             fresh = take_over_(whole, self)
             self.parts, self.heads = whole.parts, whole.heads
-        self.tasks, self._recipe = whole.tasks, whole._recipe
+        self.tasks, self.sources, self._recipe = whole.tasks, whole.sources, whole._recipe
         self._scales[task.name] = 1.0
         self.train(self.training)
         return tuple(fresh)
@@ -251,14 +249,14 @@ class Model(nn.Module):
                 continue
             shown = batch.targets if self.training else None
             answers = Answers(self.tasks, dict(self.heads.items()), targets=shown, generate=generate)
-            signals = part(batch.source, batch.inputs, mixing, answers.told)
+            signals = part(batch.source, batch.inputs, mixing, answers, here)
             outputs |= {name: answers.output(name, signals[name]) for name in here}
         return beside_parents(self.tasks, outputs, wanted)
 
     def _concerns(self, name: str, batch: Batch, *, generate: bool) -> bool:
         if name in batch.targets or (self.training and not generate):
             return name in batch.targets
-        return getattr(self.tasks[name], "source", None) in (None, batch.source)
+        return self.sources[name] in (None, batch.source)
 
     def _ready(self) -> None:
         if not self.built:

@@ -24,8 +24,8 @@ def parent_of(task: Task) -> str | None:
     return None if getattr(task, "alone", False) else getattr(task, "given", None)
 
 
-def check_given(tasks: Mapping[str, Task]) -> None:
-    """Raises ConfigError where a parent is unknown, no yes/no task, of another source, or its own descendant."""
+def check_given(tasks: Mapping[str, Task], sources: Mapping[str, str | None]) -> None:
+    """sources: {task: source, or None}. Raises ConfigError where a parent is unknown, no yes/no task, of another source, or its own descendant."""
     for name, task in tasks.items():
         parent, line = parent_of(task), [name]
         if parent is None:
@@ -39,10 +39,9 @@ def check_given(tasks: Mapping[str, Task]) -> None:
                 f"task '{name}' is given '{parent}', which is of kind '{tasks[parent].kind}'; "
                 f"a yes/no task is expected ({' or '.join(PARENTS)})"
             )
-        sources = [getattr(tasks[one], "source", None) for one in (name, parent)]
-        if sources[0] != sources[1]:
+        if sources[name] != sources[parent]:
             raise ConfigError(
-                f"task '{name}' (source {sources[0]}) is given '{parent}' (source {sources[1]}); both must have the same rows"
+                f"task '{name}' (source {sources[name]}) is given '{parent}' (source {sources[parent]}); both must have the same rows"
             )
         while parent is not None and parent in tasks:
             line.append(parent)

@@ -39,6 +39,33 @@ def check_targets_among_inputs(
                 reader.found(keys, f"{message}; take it out of one")
 
 
+def check_task_inputs(reader: Reader, tasks: Mapping[str, Target], inputs: Mapping[str, InputSettings]) -> None:
+    """Note every input that a task reads and that is not there, and every input that no task reads."""
+    asked = {name: target.inputs for name, target in tasks.items() if target.inputs is not None}
+    plain = not inputs or set(inputs) == {ONLY}
+    for task, names in asked.items():
+        for place, name in enumerate(names):
+            if name not in inputs:
+                keys: Keys = ("tasks", task, "inputs", place)
+                keys = keys if keys in reader.origin.values else keys[:-1]
+                hint = (
+                    f'the config names no inputs; write for example `inputs: {{{name}: [its columns], rest: ["*"]}}`'
+                    if plain
+                    else unknown("input", name, list(inputs))
+                )
+                reader.found(keys, hint)
+    if len(asked) < len(tasks) or plain:
+        return
+    read = {name for names in asked.values() for name in names}
+    for name in inputs:
+        if name not in read:
+            reader.found(
+                ("inputs", name),
+                f"expected an input that some task reads, but no task does; take '{name}' out, or add it to a task's `inputs`",
+                at_key=True,
+            )
+
+
 def check_given_tasks(reader: Reader, tasks: Mapping[str, Target], written: Sequence[str]) -> None:
     """Note every conditional task whose parent is not there, is no yes/no task, or depends on it in turn. written: all names of tasks."""
     for name, target in tasks.items():

@@ -19,6 +19,8 @@ from cotrain.encoders.gallery import ENCODERS
 from cotrain.encoders.own import OwnNetwork
 from cotrain.heads.gallery import HEADS
 from cotrain.model.compose import Model
+from cotrain.model.fused import Fused
+from cotrain.model.fusion import Fusion
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.config import Config
 from cotrain.recipe.nested import nested_gallery
@@ -109,13 +111,31 @@ def _own(gallery: Gallery, name: str, cls: type[nn.Module], settings: Mapping[st
 
 def build_model(config: Config, tasks: list[Task]) -> Model:
     """The network of a config, not yet built for its inputs."""
-    encoder = cast(EncoderSettings, build_choice(ENCODERS, config.encoder))
+    encoder = build_choice(ENCODERS, config.encoder)
     sharing = cast(SharingSettings, build_choice(SHARINGS, config.sharing))
     head = None if config.head is None else cast(HeadSettings, build_choice(HEADS, config.head))
+    if config.fused:
+        reads = {task.name: names for task in tasks if (names := config.tasks[task.name].inputs) is not None}
+        return Model(encoder=_fused(config, encoder), sharing=sharing, tasks=tasks, head=head, inputs=reads)
     if isinstance(encoder, nn.Module):
         encoder = copy.deepcopy(encoder)  # every variant and seed begins where the user's own network stands now
         return Model(trunk=encoder, sharing=sharing, tasks=tasks, head=head)
-    return Model(encoder=encoder, sharing=sharing, tasks=tasks, head=head)
+    return Model(encoder=cast(EncoderSettings, encoder), sharing=sharing, tasks=tasks, head=head)
+
+
+def _fused(config: Config, trunk: Any) -> Fused:
+    """The inputs' own encoders, their fusion, and the config's encoder as the stages that follow."""
+    own = {
+        name: None if one.encoder is None else build_choice(ENCODERS, one.encoder)
+        for name, one in config.inputs.items()
+    }
+    for where, one in {"encoder": trunk, **{f"inputs.{name}.encoder": made for name, made in own.items()}}.items():
+        if isinstance(one, nn.Module):
+            raise ConfigError(
+                f"{where}: a network that is made already reads all inputs by itself, so it cannot stand among several; "
+                "give its class (package.module:Class), or the settings of an encoder"
+            )
+    return Fused(inputs=own, fusion=config.fusion or Fusion(), trunk=trunk)
 
 
 def build_engine(model: Model, balance: Balance, seed: int) -> Engine:

@@ -9,10 +9,11 @@ from typing import Any
 
 from cotrain.core.errors import ConfigError, DataError, RunError, TrainingError
 from cotrain.core.randomness import untouched
+from cotrain.model.fusion import Fusion
 from cotrain.recipe.augmenting import build_augmentation
 from cotrain.recipe.build import build_engine, build_model
 from cotrain.recipe.config import Config
-from cotrain.recipe.problems import ConfigProblems, Keys, Problem
+from cotrain.recipe.problems import ConfigProblems, Keys, Problem, dotted
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.training.cost import cost
 from cotrain.training.optimise import NamedOptimizer
@@ -46,12 +47,16 @@ def check(config: Config) -> Check:
     except ConfigProblems as error:
         return Check(error.problems, rows.report["warnings"])
     except (ConfigError, RunError, TrainingError) as error:
-        return Check([config.problem(_culprit(config, str(error)), str(error))], rows.report["warnings"])
+        keys = _culprit(config, str(error))
+        return Check([config.problem(keys, str(error).removeprefix(f"{dotted(keys)}: "))], rows.report["warnings"])
     return Check((), rows.report["warnings"], plan)
 
 
 def _culprit(config: Config, message: str) -> Keys:
     """The key of the config that a message of a network's part speaks of: `mmoe.split is 5 ...` is sharing.split."""
+    written = tuple(message.partition(": ")[0].split("."))
+    if written[0] in ("inputs", "fusion") and len(written) > 1:
+        return written
     if message.startswith(("train.", "augment.")):
         return tuple(message.split(" ")[0].rstrip(":").split("."))
     chosen = {"encoder": config.encoder.name, "sharing": config.sharing.name, "balance": config.balance.name}
@@ -60,6 +65,18 @@ def _culprit(config: Config, message: str) -> Keys:
             setting = message[len(name) + 1 :].split(" ")[0].rstrip(":,")
             return (key, setting) if (key, setting) in config.origin.values else (key,)
     return (next((key for key in ("sharing", "encoder", "balance") if key in message), "encoder"),)
+
+
+def _inputs(config: Config) -> dict[str, str]:
+    """Who reads which input, and how they are fused; nothing where one encoder reads all."""
+    if not config.fused:
+        return {}
+    read = {name: "columns" if one.encoder is None else one.encoder.name for name, one in config.inputs.items()}
+    fusion = config.fusion or Fusion()
+    return {
+        "inputs": ", ".join(f"{name} ({reader})" for name, reader in read.items()),
+        "fusion": f"{fusion.name}, {fusion.width} wide",
+    }
 
 
 def _plan(config: Config, rows: Rows) -> dict[str, Any]:
@@ -104,6 +121,7 @@ def _plan(config: Config, rows: Rows) -> dict[str, Any]:
         ],
         "rows": {"read": report["rows"], **report["splits"], "split": report["method"]},
         "network": {
+            **_inputs(config),
             "encoder": config.encoder.name,
             "sharing": config.sharing.name,
             "balance": config.balance.name,

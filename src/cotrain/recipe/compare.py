@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from cotrain.core.errors import DataError, RunError, UnsupportedError
 from cotrain.core.fields import Batch, Field
-from cotrain.core.spec import Task
+from cotrain.core.spec import InputSpec, Task
 from cotrain.core.state import plain, write_json
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.begin import refuse_in_comparison
@@ -28,7 +28,8 @@ from cotrain.recipe.outcome import BOOSTING, SINGLE, joint_name, outcome, time_g
 from cotrain.recipe.parts import Part, Parts
 from cotrain.recipe.reader import Choice
 from cotrain.recipe.rows import Rows, load_rows
-from cotrain.recipe.run import same_config, stored
+from cotrain.recipe.run import stored
+from cotrain.recipe.same_config import same_config
 from cotrain.training.boosting import boosted_output
 from cotrain.training.evaluate import Gathered, gather
 from cotrain.training.settle import settled
@@ -118,7 +119,7 @@ def _variants(config: Config, folder: Path) -> dict[str, Train]:
         varied = config.variant(name)
         variants[name] = lambda rows, seed, varied=varied: _joint(varied, rows, seed)  # type: ignore[misc]
     if config.compare.boosting:
-        variants[BOOSTING] = _boosting
+        variants[BOOSTING] = lambda rows, seed: _boosting(config, rows, seed)
     return variants
 
 
@@ -149,7 +150,7 @@ def _single(config: Config, rows: Rows, seed: int) -> Part:
     return Part(found, _costs(costs), None, learnt)
 
 
-def _boosting(rows: Rows, seed: int) -> Part | str:
+def _boosting(config: Config, rows: Rows, seed: int) -> Part | str:
     if rows.data.streamed:
         return "boosted trees need all rows in memory, and these are read piece by piece (data.stream)"
     found: dict[str, Gathered] = {}
@@ -157,7 +158,8 @@ def _boosting(rows: Rows, seed: int) -> Part | str:
     began = time.monotonic()
     for task in rows.tasks:
         data = rows.data.for_tasks([task.name])
-        train, valid, test = (whole(data, split) for split in ("train", "valid", "test"))
+        reads = config.tasks[task.name].inputs
+        train, valid, test = (seen_by(reads, whole(data, split), rows.specs) for split in ("train", "valid", "test"))
         if train is None or test is None:
             continue
         try:
@@ -169,6 +171,15 @@ def _boosting(rows: Rows, seed: int) -> Part | str:
         tasks[task.name], _ = settled(task, seen)
         found[task.name] = Gathered(output[before:], test.targets[task.name], test.weight)
     return Part(found, {"seconds": time.monotonic() - began}, None, learnt_by(tasks))
+
+
+def seen_by(reads: Collection[str] | None, batch: Batch | None, specs: InputSpec) -> Batch | None:
+    """The rows with those fields only that belong to the inputs a task reads; None reads all."""
+    if batch is None or reads is None:
+        return batch
+    return dataclasses.replace(
+        batch, inputs={name: one for name, one in batch.inputs.items() if specs[name].group in reads}
+    )
 
 
 def both(first: Batch, second: Batch) -> Batch:

@@ -7,7 +7,6 @@ constructors they stand for. Every problem of a config is reported at once, with
 from __future__ import annotations
 
 import dataclasses
-import glob
 import io
 import re
 import typing
@@ -18,16 +17,23 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from cotrain.core.errors import nearest, unknown
+from cotrain.core.errors import unknown
 from cotrain.data.augment import AugmentSettings
-from cotrain.data.infer import KINDS
 from cotrain.data.settings import DataSettings
 from cotrain.encoders.gallery import ENCODERS
 from cotrain.heads.gallery import HEADS
-from cotrain.recipe.agreement import check_given_tasks, check_named_tasks, check_targets_among_inputs
+from cotrain.model.fusion import Fusion
+from cotrain.recipe.agreement import (
+    check_given_tasks,
+    check_named_tasks,
+    check_targets_among_inputs,
+    check_task_inputs,
+)
 from cotrain.recipe.balance_settings import Balance, EngineSettings, read_balance
 from cotrain.recipe.compare_settings import CompareSettings, Variant, read_compare
-from cotrain.recipe.inputs import ONLY, InputSettings, read_inputs, read_kind
+from cotrain.recipe.data_section import read_data
+from cotrain.recipe.inputs import ONLY, InputSettings, read_inputs
+from cotrain.recipe.plain_config import choice_dict, input_dict, target_dict, variant_dict
 from cotrain.recipe.presets import PRESETS, rows_in, with_preset
 from cotrain.recipe.problems import ConfigProblems, Keys, Origin, Problem, dotted
 from cotrain.recipe.reader import Choice, Reader
@@ -48,6 +54,7 @@ KEYS = (
     "encoder",
     "sharing",
     "head",
+    "fusion",
     "balance",
     "train",
     "augment",
@@ -84,7 +91,7 @@ class Config:
     """A whole config, every key of the file as an attribute.
 
     name: of the run. preset: the word that filled in what the file does not say (its values stand in the other attributes). data: where the rows are and how they are split. inputs, tasks: by name. encoder, sharing, balance: what is
-    trained. head: of the tasks that name none. train: how. augment: by input, how training rows are changed at random. seed: of everything random. compare: what stands beside it.
+    trained. head: of the tasks that name none. fusion: how several inputs with encoders of their own become one vector. train: how. augment: by input, how training rows are changed at random. seed: of everything random. compare: what stands beside it.
     table: the rows themselves where Python code handed them in. origin: where each value was written, for messages.
     """
 
@@ -96,6 +103,7 @@ class Config:
     encoder: Choice = field(default_factory=lambda: Choice("mlp"))
     sharing: Choice = field(default_factory=lambda: Choice("hard"))
     head: Choice | None = None
+    fusion: Fusion | None = None
     balance: Balance = field(default_factory=lambda: Balance("sum"))
     train: TrainSettings = field(default_factory=TrainSettings)
     augment: Mapping[str, AugmentSettings] = field(default_factory=dict)
@@ -107,6 +115,12 @@ class Config:
     def problem(self, keys: Keys, message: str) -> Problem:
         """A problem at one of this config's values, with the line it is written on: `config.problem(("data", "path"), "...")`."""
         return self.origin.problem(keys, message)
+
+    @property
+    def fused(self) -> bool:
+        """Whether each input has an encoder of its own and they are fused: where an input or `fusion` says so, or a task reads some only."""
+        some = any(given.encoder is not None for given in self.inputs.values())
+        return some or self.fusion is not None or any(target.inputs is not None for target in self.tasks.values())
 
     def variant(self, name: str) -> Config:
         """The config with the changes of one of `compare.variants`."""
@@ -131,12 +145,13 @@ class Config:
             "name": self.name,
             **({} if self.preset is None else {"preset": self.preset}),
             "data": as_plain(self.data),
-            "inputs": {name: _input_dict(given) for name, given in self.inputs.items()},
-            "tasks": {name: _target_dict(target) for name, target in self.tasks.items()},
-            "encoder": _choice_dict(self.encoder),
-            "sharing": _choice_dict(self.sharing),
-            **({} if self.head is None else {"head": _choice_dict(self.head)}),
-            "balance": _choice_dict(self.balance),
+            "inputs": {name: input_dict(given) for name, given in self.inputs.items()},
+            "tasks": {name: target_dict(target) for name, target in self.tasks.items()},
+            "encoder": choice_dict(self.encoder),
+            "sharing": choice_dict(self.sharing),
+            **({} if self.head is None else {"head": choice_dict(self.head)}),
+            **({} if self.fusion is None else {"fusion": as_plain(self.fusion)}),
+            "balance": choice_dict(self.balance),
             "train": as_plain(self.train),
             **({"augment": {name: as_plain(one) for name, one in self.augment.items()}} if self.augment else {}),
             "seed": self.seed,
@@ -145,7 +160,7 @@ class Config:
                 "single": self.compare.single,
                 "single_time": self.compare.single_time,
                 "boosting": self.compare.boosting,
-                "variants": {name: _variant_dict(variant) for name, variant in self.compare.variants.items()},
+                "variants": {name: variant_dict(variant) for name, variant in self.compare.variants.items()},
             },
         }
 
@@ -232,7 +247,7 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
         "preset": given.get("preset"),
         "name": _name(reader, given.get("name", re.sub(r"[^\w.-]+", "-", name).strip("-.") or "cotrain")),
         "seed": _seed(reader, given.get("seed", 0)),
-        "data": _data(reader, given.get("data"), folder, table, files),
+        "data": read_data(reader, given.get("data"), folder, table, files),
     }
     if "tasks" in given:
         parts["tasks"] = read_tasks(reader, given["tasks"], ("tasks",))
@@ -245,6 +260,8 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
     for key, gallery in (("encoder", ENCODERS), ("sharing", SHARINGS), ("head", HEADS)):
         if key in given:
             parts[key] = reader.choice(gallery, given[key], (key,))
+    if given.get("fusion") is not None:
+        parts["fusion"] = reader.section(Fusion, given["fusion"], ("fusion",))
     if "balance" in given:
         parts["balance"] = read_balance(reader, given["balance"], ("balance",))
     if "train" in given:
@@ -257,6 +274,7 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
         )
     tasks: Mapping[str, Target] = parts.get("tasks") or {}
     check_targets_among_inputs(reader, tasks, parts.get("inputs") or {})
+    check_task_inputs(reader, tasks, parts.get("inputs") or {})
     if tasks:
         variants = parts["compare"].variants if parts.get("compare") else {}
         written = (
@@ -300,37 +318,6 @@ def _seed(reader: Reader, tree: Any) -> Any:
     return value
 
 
-def _data(reader: Reader, tree: Any, folder: Path | None, table: Any, files: bool) -> DataSettings | None:
-    if isinstance(tree, Path):
-        tree = str(tree)
-    settings = reader.section(DataSettings, {} if tree is None else tree, ("data",), word="path")
-    if settings is None:
-        return None
-    for column, kind in settings.kinds.items():
-        read_kind(reader, kind, ("data", "kinds", column), KINDS)
-    here: Keys = ("data", "path") if isinstance(tree, Mapping) else ("data",)
-    if not settings.path:
-        if table is None and files:
-            reader.found(here, "expected the path of a table, got nothing; add for example `data: {path: census.csv}`")
-        return settings
-    settings = settings.beside(folder or Path.cwd())
-    if files:
-        for path in [settings.path] if isinstance(settings.path, str) else settings.path:
-            if not glob.glob(path) and not Path(path).exists():
-                reader.found(here, _no_file(path))
-    return settings
-
-
-def _no_file(path: str) -> str:
-    folder = Path(path).parent
-    if not folder.is_dir():
-        return f"expected a file or a glob, got '{path}', but there is no folder '{folder}'; a relative path starts at the config's folder"
-    around = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-    guess = nearest(Path(path).name, around)
-    hint = f"did you mean '{guess}'?" if guess else "a relative path starts at the config's folder"
-    return f"expected a file or a glob, got '{path}', where no file is; {hint}"
-
-
 def _elsewhere() -> dict[str, str]:
     """Where each key of the nested sections belongs, for keys that occur in one place only."""
     places: dict[str, list[str]] = {}
@@ -352,37 +339,3 @@ def _elsewhere() -> dict[str, str]:
             sections += [(kind, f"{path}.{part.name}") for kind in inner if isinstance(kind, type)]
     known = {key: found[0] for key, found in places.items() if len(found) == 1 and key not in KEYS}
     return known | _SYNONYMS
-
-
-def _choice_dict(choice: Choice) -> Any:
-    settings = {
-        key: _choice_dict(one) if isinstance(one, Choice) else as_plain(one) for key, one in choice.settings.items()
-    }
-    plain: dict[str, Any] = {"name": choice.name, **settings}
-    if isinstance(choice, Balance) and choice.engine != EngineSettings():
-        plain["engine"] = as_plain(choice.engine)
-    return plain if len(plain) > 1 else choice.name
-
-
-def _input_dict(given: InputSettings) -> dict[str, Any]:
-    parts = {
-        "columns": list(given.columns),
-        "kind": given.kind,
-        "encoder": given.encoder and _choice_dict(given.encoder),
-    }
-    return {key: value for key, value in parts.items() if value is not None}
-
-
-def _target_dict(target: Target) -> dict[str, Any]:
-    columns = {"column": target.columns[0]} if len(target.columns) == 1 else {"columns": list(target.columns)}
-    head = {"head": _choice_dict(target.head)} if target.head else {}
-    weights = {"weight_column": target.weight_column} if target.weight_column else {}
-    return {"kind": target.kind, **columns, **weights, **as_plain(target.settings), **head}
-
-
-def _variant_dict(variant: Variant) -> dict[str, Any]:
-    parts: dict[str, Any] = {
-        key: choice for key in ("encoder", "sharing", "balance") if (choice := getattr(variant, key))
-    }
-    plain = {key: _choice_dict(choice) for key, choice in parts.items()}
-    return plain | ({"train": as_plain(variant.train)} if variant.train else {})

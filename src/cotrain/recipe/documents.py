@@ -54,7 +54,7 @@ def documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
             name: {key: one for key, one in vars(spec).items() if key != "quantiles"}
             for name, spec in rows.specs.items()
         },
-        **{key: plainly[key] for key in ("encoder", "sharing", "balance")},
+        **{key: plainly[key] for key in ("encoder", "sharing", "balance", *(("inputs",) if config.fused else ()))},
     }
     made = {"metrics.json": plain(metrics), "structure.json": plain(structure), "data.json": plain(rows.report)}
     pictures = shown_pictures(done.model, rows.data, rows.specs)

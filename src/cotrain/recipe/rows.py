@@ -61,9 +61,11 @@ def load_rows(config: Config, own: Earlier | None = None) -> Rows:
     settings = config.data
     table = large_rows(config) or read_rows(config)
     columns = table.columns if isinstance(table, LargeTable) else table.frame.columns
-    inputs, kinds, problems = input_columns(config, columns)
+    assigned, kinds, problems = input_columns(config, columns)
     if problems:
         raise ConfigProblems(config.origin.ordered(problems), config.origin.file or "the config")
+    inputs = [column for chosen in assigned.values() for column in chosen]
+    groups = {column: name for name, chosen in assigned.items() for column in chosen} if config.fused else None
     try:
         targets = {task.name: task.codec for task in build_tasks(config)}
         how = dataclasses.replace(settings, kinds=kinds)
@@ -78,6 +80,7 @@ def load_rows(config: Config, own: Earlier | None = None) -> Rows:
                 seed=config.seed,
                 cache=cache,
                 earlier=earlier,
+                groups=groups,
             )
         else:
             prepared = prepare(
@@ -89,6 +92,7 @@ def load_rows(config: Config, own: Earlier | None = None) -> Rows:
                 seed=config.seed,
                 cache=cache,
                 earlier=earlier,
+                groups=groups,
             )
     except (ConfigError, DataError) as error:
         raise placed(config, error) from error
@@ -97,11 +101,11 @@ def load_rows(config: Config, own: Earlier | None = None) -> Rows:
     except DataError as error:  # labels that settings name and the rows do not have
         raise placed(config, error) from error
     by = settings.split.by if settings.split.method == "group" else None
-    groups = None if by is None or isinstance(table, LargeTable) else group_codes(table.frame[by])
+    kept = None if by is None or isinstance(table, LargeTable) else group_codes(table.frame[by])
     report = (
         prepared.report if begun is None else {**prepared.report, "notes": [*prepared.report["notes"], *begun.notes]}
     )
-    return Rows(prepared.data, prepared.encoder, tasks, report, groups, {} if begun is None else begun.learnt)
+    return Rows(prepared.data, prepared.encoder, tasks, report, kept, {} if begun is None else begun.learnt)
 
 
 def task_weights(config: Config) -> dict[str, str]:
@@ -141,8 +145,8 @@ def read_rows(config: Config) -> Table:
     return read_table(config.table if config.table is not None else config.data.path, config.data.reading)
 
 
-def input_columns(config: Config, columns: Sequence[str]) -> tuple[list[str], dict[str, str], list[Problem]]:
-    """(input columns, {column: kind} where one is told, what is wrong), targets and columns with another purpose left out."""
+def input_columns(config: Config, columns: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, str], list[Problem]]:
+    """({input: its columns}, {column: kind} where one is told, what is wrong), targets and columns with another purpose left out."""
     settings = config.data
     predicted = {column: name for name, target in config.tasks.items() for column in target.columns}
     weights = task_weights(config)
@@ -163,18 +167,11 @@ def input_columns(config: Config, columns: Sequence[str]) -> tuple[list[str], di
             problems.append(config.problem(keys, no_column(wanted, columns)))
     assigned, found = assign(config.inputs, columns, [*predicted, *other])
     problems += [config.problem(_spot(config, keys), message) for keys, message in found]
-    for name, given in config.inputs.items():
-        if given.encoder is not None:
-            problems.append(
-                config.problem(
-                    ("inputs", name, "encoder"), "an encoder for one input comes later; give one `encoder:` for all"
-                )
-            )
     kinds = dict(settings.kinds)
     for name, chosen in assigned.items():
         kind = config.inputs[name].kind
         kinds |= {column: kind for column in chosen if kind is not None and column not in kinds}
-    return [column for chosen in assigned.values() for column in chosen], kinds, problems
+    return assigned, kinds, problems
 
 
 def _spot(config: Config, keys: Keys) -> Keys:

@@ -40,6 +40,7 @@ from cotrain.recipe.folder import (
 from cotrain.recipe.network import Trained, gathered, train_network
 from cotrain.recipe.predict import predict, predict_pieces
 from cotrain.recipe.rows import Rows, load_rows
+from cotrain.recipe.same_config import same_config, stored_config
 from cotrain.recipe.shown_pictures import PICTURES
 from cotrain.training.checkpoint import read_state, write_state
 from cotrain.training.evaluate import Scores, scores
@@ -177,6 +178,7 @@ def fit(
     encoder: Any = None,
     sharing: Any = None,
     head: Any = None,
+    fusion: Any = None,
     balance: Any = None,
     train: Mapping[str, Any] | None = None,
     augment: Mapping[str, Any] | None = None,
@@ -214,7 +216,7 @@ def fit(
             "train": train,
             "name": name,
         }
-        given |= {"head": head, "preset": preset, "augment": augment}
+        given |= {"head": head, "fusion": fusion, "preset": preset, "augment": augment}
         tree |= {key: value for key, value in given.items() if value is not None}
         from_path = isinstance(data, (str, Path)) or (
             isinstance(data, (list, tuple)) and all(isinstance(one, (str, Path)) for one in data)
@@ -325,23 +327,3 @@ def load(folder: Path | str) -> Run:
     model.eval()
     names = ["metrics.json", "structure.json", "data.json", *([PICTURES] if (path / PICTURES).exists() else [])]
     return Run(config, model, encoder, {name: read_json(path / name) for name in names}, folder=path)
-
-
-def stored_config(folder: Path) -> dict[str, Any]:
-    """The config a folder was begun with, as plain values."""
-    return load_config(folder / "config.yaml", files=False).as_dict()
-
-
-def same_config(config: Config, folder: Path) -> None:
-    """Raises RunError if the folder was begun with another network, data or tasks (how long to train may change)."""
-    if not (folder / "config.yaml").exists():
-        raise RunError(
-            f"folder '{folder}' holds no config.yaml, so there is nothing to resume; leave --resume out to begin"
-        )
-    before, now = stored_config(folder), config.as_dict()
-    for key in ("data", "inputs", "tasks", "encoder", "sharing", "head", "balance", "augment", "seed"):
-        if plain(before.get(key)) != plain(now.get(key)):
-            raise RunError(
-                f"folder '{folder}' was begun with another '{key}': {before.get(key)} there, {now.get(key)} now; "
-                "resume with the config it was started with, or begin a new run"
-            )

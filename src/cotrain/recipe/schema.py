@@ -19,6 +19,7 @@ from cotrain.data.infer import ENCODED
 from cotrain.data.settings import DataSettings
 from cotrain.encoders.gallery import ENCODERS
 from cotrain.heads.gallery import HEADS
+from cotrain.model.fusion import Fusion
 from cotrain.recipe.balance_settings import EngineSettings
 from cotrain.recipe.config import LATER
 from cotrain.recipe.nested import NESTED, default_words, is_nested
@@ -73,6 +74,7 @@ def config_schema() -> Schema:
         "encoder": encoder,
         "sharing": sharing,
         "head": _choice(HEADS),
+        "fusion": section(Fusion),
         "balance": balance,
         "train": train,
         "augment": {"type": "object", "additionalProperties": section(AugmentSettings)},
@@ -172,6 +174,7 @@ def _task() -> Schema:
         "columns": _WORDS,
         "weight_column": {"type": "string"},
         "head": _choice(HEADS),
+        "inputs": {"anyOf": [{"type": "string"}, _WORDS]},
     }
     kinds: list[Schema] = []
     for name, cls in TASKS.items():

@@ -19,10 +19,10 @@ from cotrain.recipe.reader import Choice, Reader, described, public_settings
 from cotrain.recipe.values import shown
 from cotrain.tasks.gallery import TASKS
 
-BESIDE = ("kind", "column", "columns", "weight_column", "head")
+BESIDE = ("kind", "column", "columns", "weight_column", "head", "inputs")
 """Keys of a task that are no settings of its kind alone."""
 
-LATER = ("inputs", "source")
+LATER = ("source",)
 """Keys of a task that are kept for what comes."""
 
 
@@ -31,6 +31,7 @@ class Target:
     """One thing to predict. `settings`: of its kind, but for columns and head; `made`: the task where Python code handed one in.
 
     weight_column: a column of row weights >= 0 for this task alone, which multiply those of `data.weight`; None weighs all rows alike.
+    inputs: the names of the inputs it reads, None for all.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Target:
     head: Choice | None = None
     made: Task | None = None
     weight_column: str | None = None
+    inputs: tuple[str, ...] | None = None
 
 
 def read_tasks(reader: Reader, tree: Any, keys: Keys) -> dict[str, Target]:
@@ -84,13 +86,14 @@ def _target(reader: Reader, name: str, tree: Any, keys: Keys) -> Target | None:
     before = len(reader.problems)
     columns = _columns(reader, given, keys)
     weights = reader.value(str | None, given.get("weight_column"), (*keys, "weight_column"))
+    reads = _inputs(reader, given, keys)
     head = reader.choice(HEADS, given["head"], (*keys, "head")) if given.get("head") is not None else None
     cls = reader.named(TASKS, kind, keys if word else (*keys, "kind"))
     for key in LATER:
         if key in given:
             reader.found(
                 (*keys, key),
-                f"'{key}' of a task comes later; for now every task reads all inputs of one source. Take it out",
+                f"'{key}' of a task comes later; for now all tasks are of one source. Take it out",
                 at_key=True,
             )
     if cls is None:
@@ -105,7 +108,7 @@ def _target(reader: Reader, name: str, tree: Any, keys: Keys) -> Target | None:
     task = reader.made(lambda sound: _made(cls, name, columns, sound), keys, reader.sound(checked, keys))
     if task is None or len(reader.problems) > before:
         return None
-    return Target(name, kind, tuple(task.codec.columns), checked, head, weight_column=weights)
+    return Target(name, kind, tuple(task.codec.columns), checked, head, weight_column=weights, inputs=reads)
 
 
 def _of_task(name: str, task: Task) -> Target:
@@ -144,6 +147,21 @@ def _made(cls: type, name: str, columns: tuple[str, ...] | None, settings: Mappi
     if columns is not None and "columns" in public_settings(cls):
         given["columns"] = columns
     return cast(Task, cls(name, **given))
+
+
+def _inputs(reader: Reader, given: Mapping[str, Any], keys: Keys) -> tuple[str, ...] | None:
+    """The names of the inputs a task reads, each once; None for all."""
+    tree = given.get("inputs")
+    if tree is None:
+        return None
+    if isinstance(tree, str):
+        return (tree,)
+    value = reader.value(Sequence[str], tree, (*keys, "inputs"))
+    if isinstance(tree, list | tuple) and not tree:
+        reader.found(
+            (*keys, "inputs"), "expected at least one input, got an empty list; leave it out for a task that reads all"
+        )
+    return tuple(dict.fromkeys(value)) if isinstance(value, list | tuple) else None
 
 
 def _columns(reader: Reader, given: Mapping[str, Any], keys: Keys) -> tuple[str, ...] | None:
