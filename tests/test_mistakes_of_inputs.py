@@ -29,7 +29,7 @@ MISTAKES = [
     Mistake("an input no task reads", inputs(income="kind: binary, inputs: person", grade="kind: multiclass, inputs: person", wage="kind: regression, inputs: person"), at="4:56", path="inputs.job", says=("no task does", "take 'job' out")),
     Mistake("a way to fuse", {**inputs(), "seed: 0": "fusion: gated"}, at="13:9", path="fusion", says=("did you mean 'gate'?",)),
     Mistake("too much left out", {**inputs(), "seed: 0": "fusion: {dropout: 1}"}, at="13:19", path="fusion.dropout", says=("must lie in [0, 1)",)),
-    Mistake("an encoder of pictures for columns", inputs('inputs: {person: {columns: [age, city], encoder: convnet}, job: [hours]}'), at="4:50", path="inputs.person.encoder", says=("encoder 'convnet'", "kind 'number'")),
+    Mistake("an encoder of pictures for columns", inputs('inputs: {person: {columns: [age, city], encoder: convnet}, job: [hours]}'), at="4:50", path="inputs.person.encoder", says=("encoder 'convnet'", "person.numbers")),
     Mistake("stages that make no vector", {**inputs(), "encoder: {name: mlp, widths: [8, 8], dropout: 0.1}": "encoder: ft_transformer"}, at="9:10", path="encoder", says=("shared stages on the fused vector",)),
     Mistake("a cascade between tasks that read other inputs", {**inputs(wage="kind: regression, inputs: person"), "name: mmoe, experts: 2": "name: cascade, feeds: {wage: [income]}"}, at="10:26", path="sharing.feeds", says=("told about 'income'", "they read other inputs")),
 ]  # fmt: skip
