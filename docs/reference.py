@@ -18,6 +18,7 @@ from cotrain.data.augment import AugmentSettings
 from cotrain.data.column_settings import ColumnSettings, ImputeSettings, OutlierSettings, ScalingSettings
 from cotrain.data.picture_colours import ColourSettings
 from cotrain.data.picture_moves import AffineSettings
+from cotrain.data.picture_settings import ImageSettings
 from cotrain.data.settings import DataSettings, SplitSettings
 from cotrain.encoders.gallery import ENCODERS, NUMBERS
 from cotrain.heads.gallery import HEADS
@@ -41,6 +42,7 @@ SECTIONS: tuple[tuple[str, type], ...] = (
     ("data.impute", ImputeSettings),
     ("data.outliers", OutlierSettings),
     ("data.scaling", ScalingSettings),
+    ("data.image", ImageSettings),
     ("data.per_column.NAME", ColumnSettings),
     ("inputs.NAME", InputSettings),
     ("fusion", Fusion),

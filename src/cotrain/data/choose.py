@@ -173,6 +173,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "categories": ("category", "binary"),
     "text": ("text",),
     "dates": ("date",),
+    "image": ("image",),
 }
 """{setting of a single column: the kinds of columns that read it}."""
 

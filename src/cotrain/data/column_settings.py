@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from cotrain.core.errors import ConfigError, unknown
 from cotrain.data.feature_settings import CategorySettings, DateSettings, TextSettings
+from cotrain.data.picture_settings import ImageSettings
 
 ScalingName = Literal["standard", "robust", "quantile", "min_max", "log", "none"]
 ImputeName = Literal["median", "mean", "most_frequent", "constant", "learned", "drop"]
@@ -161,7 +162,7 @@ class OutlierSettings:
 class ColumnSettings:
     """What holds for one column in place of what `data` says of all; None leaves that as it is.
 
-    impute, outliers, scaling: of numbers, and `impute` of categories and dates (`drop` alone). categories, text, dates: as `data` has them.
+    impute, outliers, scaling: of numbers, and `impute` of categories and dates (`drop` alone). categories, text, dates, image: as `data` has them.
     A key left out has its default, not what `data` says. outliers: none takes the column out of the isolation forest.
     """
 
@@ -171,6 +172,7 @@ class ColumnSettings:
     categories: CategorySettings | None = None
     text: TextSettings | None = None
     dates: DateSettings | None = None
+    image: ImageSettings | None = None
 
     def __post_init__(self) -> None:
         if self.outliers is not None and self.outliers.name == "isolation_forest":
@@ -191,6 +193,7 @@ class Said:
     categories: CategorySettings
     text: TextSettings
     dates: DateSettings
+    image: ImageSettings
 
 
 def _choice(key: str, what: str, given: Any, known: Sequence[str]) -> None:

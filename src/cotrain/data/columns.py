@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,10 @@ from numpy.typing import NDArray
 
 from cotrain.core.fields import Field
 from cotrain.core.spec import FieldSpec
+from cotrain.data.drawn import LazyField
+
+if TYPE_CHECKING:
+    from cotrain.data.pictures import Read
 
 FIELDS: dict[str, tuple[str, type[np.generic]]] = {
     "numbers": ("number", np.float32),
@@ -54,10 +59,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Training:
-    """What an encoder may be fitted with beside its own cells: `targets` {task: Field} of the same rows, and a seed."""
+    """What an encoder may be fitted with beside its own cells: `targets` {task: Field} of the same rows, and a seed.
+
+    pictures: {column: the pictures of all rows of the table}, where they were read already; rows: which of them are these rows.
+    """
 
     targets: Mapping[str, Field] = field(default_factory=dict)
     seed: int = 0
+    pictures: Mapping[str, Read] = field(default_factory=dict)
+    rows: NDArray[np.int64] | None = None
 
 
 class ColumnEncoder(Protocol):
@@ -119,7 +129,7 @@ class FieldEncoder(Protocol):
     @property
     def note(self) -> str: ...
 
-    def whole(self, frame: pl.DataFrame) -> tuple[Field, list[str]]:
+    def whole(self, frame: pl.DataFrame) -> tuple[Field | LazyField, list[str]]:
         """(the field, notes) of any rows, each by itself; `present` is False where the cell is missing.
 
         Raises DataError, naming the column and the first row, for cells of another kind.
@@ -130,6 +140,13 @@ class FieldEncoder(Protocol):
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> FieldEncoder: ...
+
+
+@runtime_checkable
+class PlacedEncoder(Protocol):
+    """A FieldEncoder whose cells name files: the same for rows whose table lies in a folder."""
+
+    def placed(self, folder: Path | None) -> FieldEncoder: ...
 
 
 @runtime_checkable

@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from cotrain.core.fields import Batch
+from torch import Tensor
+
+from cotrain.core.fields import Batch, Field
+
+
+@runtime_checkable
+class LazyField(Protocol):
+    """A field whose values are made when rows are taken: pictures that are too many to be kept decoded.
+
+    present: [N], as of a `Field`. select: the field of some rows. notes: what was met while values were made.
+    """
+
+    @property
+    def present(self) -> Tensor: ...
+
+    def __len__(self) -> int: ...
+
+    def select(self, rows: Tensor) -> Field: ...
+
+    def notes(self) -> list[str]: ...
 
 
 class RowData(Protocol):
@@ -56,7 +75,9 @@ class RowData(Protocol):
         ...
 
     def whole(self, split: str) -> Batch:
-        """Every row of a split as one batch, in the order of `batches` without shuffling; of a stream, memory grows with it."""
+        """Every row of a split as one batch, in the order of `batches` without shuffling; of a stream, memory grows with it. Pictures are left
+        blank.
+        """
         ...
 
     def for_tasks(self, names: Collection[str]) -> RowData:

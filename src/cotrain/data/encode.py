@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cotrain.core.errors import DataError, nearest
 from cotrain.core.fields import Field
@@ -26,9 +28,11 @@ from cotrain.data.buckets import HashEncoder
 from cotrain.data.categories import CategoryEncoder
 from cotrain.data.clean import tidy
 from cotrain.data.column_settings import Said
-from cotrain.data.columns import FIELDS, ColumnEncoder, FieldEncoder, FoldedEncoder, Part, Training
+from cotrain.data.columns import FIELDS, ColumnEncoder, FieldEncoder, FoldedEncoder, Part, PlacedEncoder, Training
 from cotrain.data.date_parts import DateEncoder
+from cotrain.data.drawn import LazyField
 from cotrain.data.forest import ForestEncoder
+from cotrain.data.image_encoder import ImageEncoder
 from cotrain.data.infer import ENCODED, Column
 from cotrain.data.leaving import in_forest
 from cotrain.data.manners import Manner, numbered
@@ -37,7 +41,7 @@ from cotrain.data.settings import MISSING, DataSettings
 from cotrain.data.target_statistics import TargetEncoder, target_values
 from cotrain.data.words import BagEncoder
 
-FORMAT = 7
+FORMAT = 8
 """Raised whenever the same table would be split otherwise or encoded into other numbers; part of every cache key and stored file."""
 
 PLAIN = DataSettings()
@@ -46,7 +50,7 @@ PLAIN = DataSettings()
 AnyEncoder = ColumnEncoder | FieldEncoder
 
 ENCODERS: tuple[type[AnyEncoder], ...] = (
-    NumberEncoder, CategoryEncoder, HashEncoder, TargetEncoder, DateEncoder, BagEncoder, ForestEncoder,
+    NumberEncoder, CategoryEncoder, HashEncoder, TargetEncoder, DateEncoder, BagEncoder, ForestEncoder, ImageEncoder,
 )  # fmt: skip
 _KINDS = {one.kind: one for one in ENCODERS}
 
@@ -68,6 +72,11 @@ def fitted(frame: pl.DataFrame, column: Column, settings: DataSettings, training
                 series, features=text.features, ngrams=text.ngrams, min_count=text.min_count, analyzer=analyzer
             )
         ]
+    if column.kind == "image":
+        pictures = training.pictures.get(column.name)
+        if pictures is None or training.rows is None:
+            return [ImageEncoder.fit_on(series, said.image)]
+        return [ImageEncoder.fit(pictures, training.rows, said.image)]
     return []
 
 
@@ -212,12 +221,18 @@ class TableEncoder:
         )
 
     def encode(
-        self, frame: pl.DataFrame, *, places: NDArray[np.int64] | None = None
-    ) -> tuple[dict[str, Field], list[str]]:
+        self,
+        frame: pl.DataFrame,
+        *,
+        places: NDArray[np.int64] | None = None,
+        folder: Path | None = None,
+        made: Mapping[str, Field | LazyField] | None = None,
+    ) -> tuple[dict[str, Field | LazyField], list[str]]:
         """({field: Field}, notes) of any rows, none of them too. Columns never met are ignored and said.
 
         places: [B] for rows of the training table: where each stood among the rows the encoder was fitted on, -1 for one that was
         not there; encoders that were shown targets answer the former out of fold. None: all rows are new.
+        folder: where the table lies, for cells that name files. made: fields that were made already, as they are.
         A field has `valid` where a cell of these rows is missing.
         Raises DataError, for all columns at once, if one is absent or holds cells of another kind.
         """
@@ -230,12 +245,16 @@ class TableEncoder:
         frame = numbered(frame, dict(self.manners))
         specs = self.specs
         blocks = {name: _Block(field, specs[name], frame.height) for name, (field, _) in self._tables().items()}
-        whole: dict[str, Field] = {}
+        whole: dict[str, Field | LazyField] = {}
         problems: list[str] = []
         for one in self.encoders:
             try:
                 if isinstance(one, FieldEncoder):
-                    whole[one.field], said = one.whole(frame)
+                    if made is not None and one.field in made:
+                        whole[one.field] = made[one.field]
+                        continue
+                    placed = one.placed(folder) if isinstance(one, PlacedEncoder) else one
+                    whole[one.field], said = placed.whole(frame)
                     notes += said
                     continue
                 part = one.part(frame)
@@ -248,6 +267,14 @@ class TableEncoder:
         if problems:
             raise DataError("\n".join(problems))
         return {name: block.field() for name, block in blocks.items()} | whole, list(dict.fromkeys(notes))
+
+    def lazily(
+        self, frame: pl.DataFrame, present: Mapping[str, Tensor], *, folder: Path | None = None
+    ) -> dict[str, Field | LazyField]:
+        """{field: its pictures, made when rows are taken} of rows encoded before. present: {field: [B] which rows have one}."""
+        frame, _ = tidy(frame[list(self.columns)], self.words)
+        images = {one.field: one.placed(folder) for one in self.encoders if isinstance(one, ImageEncoder)}
+        return {name: images[name].lazily(images[name].cells(frame), held.numpy()) for name, held in present.items()}
 
     def check(self, frame: pl.DataFrame) -> None:
         """Raises DataError naming every input column the frame lacks, with the nearest one it has."""

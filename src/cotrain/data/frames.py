@@ -43,7 +43,10 @@ def from_array(array: np.ndarray[Any, Any]) -> pl.DataFrame:
 
 
 def from_columns(columns: Mapping[Any, Any]) -> pl.DataFrame:
-    """A dict of columns; a 2-D value gives one column a column. All must have the same number of rows."""
+    """A dict of columns; a 2-D value gives one column a column. All must have the same number of rows.
+
+    An array [N, H, W] or [N, H, W, C] is a column of pictures.
+    """
     flat: dict[str, pl.Series] = {}
     for key, value in columns.items():
         array = np.asarray(value) if not isinstance(value, (pl.Series, list, tuple)) else None
@@ -51,9 +54,13 @@ def from_columns(columns: Mapping[Any, Any]) -> pl.DataFrame:
             for place in range(array.shape[1]):
                 flat[f"{key}_{place}"] = pl.Series(f"{key}_{place}", array[:, place])
             continue
+        if array is not None and array.ndim in (3, 4) and array.dtype.kind in "biuf" and array.size:
+            flat[str(key)] = pl.Series(str(key), np.ascontiguousarray(array))
+            continue
         if array is not None and array.ndim != 1:
             raise DataError(
-                f"column '{key}' has shape {array.shape}; a column has one axis, or two for several columns"
+                f"column '{key}' has shape {array.shape}; a column has one axis, two for several columns, or, of pictures, "
+                "[rows, height, width] or [rows, height, width, channels]"
             )
         flat[str(key)] = column(str(key), value if array is None else array)
     heights = {name: len(series) for name, series in flat.items()}

@@ -1,6 +1,6 @@
 """What kind of column each one is, with the reason, so that a person can look at it and say otherwise.
 
-Kinds: number, category, binary (a category of two), date, text, identifier, constant, other (lists, bytes). Identifiers, constants
+Kinds: number, category, binary (a category of two), date, text, image, identifier, constant, other (lists, bytes). Identifiers, constants
 and others are no inputs; that is said, not done in silence.
 """
 
@@ -17,10 +17,11 @@ from cotrain.core.errors import ConfigError, DataError, unknown
 from cotrain.data.dates import date_form, epoch_form
 from cotrain.data.identifiers import is_code, is_index, named_numbers, named_words
 from cotrain.data.numbers import as_floats
+from cotrain.data.picture_cells import PictureCells, picture_form
 from cotrain.data.typed import looks_numeric
 
-KINDS = ("number", "category", "binary", "date", "text", "identifier", "constant", "ignore")
-ENCODED = ("number", "category", "binary", "date", "text")
+KINDS = ("number", "category", "binary", "date", "text", "image", "identifier", "constant", "ignore")
+ENCODED = ("number", "category", "binary", "date", "text", "image")
 
 FEW = 10
 """Whole numbers with at most this many different values, each coming often, are taken for codes of categories."""
@@ -96,6 +97,8 @@ def said(series: pl.Series, word: str) -> tuple[str, str, str | None]:
         raise ConfigError(f"data.kinds.{series.name}: " + unknown("kind", kind, KINDS))
     if kind == "number":
         as_floats(series)
+    if kind == "image":
+        PictureCells(series)
     if kind == "date" and form is None and series.dtype.is_numeric():
         form = epoch_form(series)
     if kind == "date" and form is None and series.dtype == pl.String:
@@ -113,6 +116,9 @@ def guess(series: pl.Series, missing: int, unique: int) -> tuple[str, str, str |
     """(kind, why, form) from the cells and the name."""
     name, rows = series.name.lower(), len(series)
     held = rows - missing
+    pictures = picture_form(series)
+    if pictures is not None:
+        return "image", pictures, None
     if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object, pl.Duration):
         return "other", f"cells are {series.dtype}", None
     if not held:

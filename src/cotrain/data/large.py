@@ -13,8 +13,9 @@ from pathlib import Path
 
 import polars as pl
 
+from cotrain.data.picture_folders import holds_pictures
 from cotrain.data.pieces import STREAMED
-from cotrain.data.read import format_of
+from cotrain.data.read import format_of, found
 from cotrain.data.settings import ReadSettings
 
 SHARE = 0.25
@@ -22,6 +23,9 @@ SHARE = 0.25
 
 PACKED = 5
 """How much larger than its file a gzip table is taken to be."""
+
+MANY = 1 << 30
+"""Rows to be predicted are read piece by piece if they would take more than a quarter of these bytes; it costs nothing."""
 
 _FACTORS = {"csv": 6, "jsonl": 6, "arrow": 3, "npz": 3}
 _CELL = 24
@@ -67,3 +71,11 @@ def too_large(paths: Sequence[Path], reading: ReadSettings, *, memory: int | Non
     if memory is None or any(path.is_file() and format_of(path, reading) not in STREAMED for path in paths):
         return False
     return memory_needed(paths, reading) > SHARE * memory
+
+
+def many_rows(path: Path | str, reading: ReadSettings) -> bool:
+    """Whether the files behind a path or a glob are better read piece by piece, wherever memory would do; a folder of pictures is not.
+
+    Raises DataError if there is no such file.
+    """
+    return not holds_pictures(Path(path)) and too_large(found(path), reading, memory=MANY)

@@ -32,6 +32,7 @@ from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
 from cotrain.data.infer import infer
 from cotrain.data.leak_account import all_leaks
 from cotrain.data.leaving import staying
+from cotrain.data.picture_columns import comparable, picture_stamps, read_as_said, read_pictures
 from cotrain.data.problems import warnings
 from cotrain.data.read import Table, read_given
 from cotrain.data.sample import EncodedData
@@ -95,31 +96,37 @@ def prepare(
     ready = chosen(table, targets, inputs, split, settings.weight, task_weights)
     how = replace(settings, path="", cache=None, stream=False)
     about = () if earlier is None else (earlier.digest,)
-    named = (ready.inputs, targets, how, task_weights, seed, source, *about, *([dict(groups)] if groups else []))
+    kinds = used_kinds(settings.kinds, table.frame.columns, ready)
+    stamps = picture_stamps(ready.frame, ready.inputs, settings, kinds, table.folder) if cache is not None else []
+    beside = (*stamps, *about, *([dict(groups)] if groups else []))
+    named = (ready.inputs, targets, how, task_weights, seed, source, *beside)
     key = key_for(table, *named) if cache is not None else None
     notes: list[str] = []
     if cache is not None and key is not None:
         entry, wrong = load(cache, key)
         if entry is not None:
             codecs = fitted(targets, ready.frame[entry.data.rows("train").numpy()], ready.frame, earlier)
-            return Prepared(entry.data, TableEncoder.from_json(entry.kept["encoder"]), codecs, entry.kept["report"])
+            encoder = TableEncoder.from_json(entry.kept["encoder"])
+            lazy = encoder.lazily(ready.frame, entry.lazy, folder=table.folder)
+            return Prepared(entry.data.beside(lazy, list(encoder.specs)), encoder, codecs, entry.kept["report"])
         notes += [wrong] if wrong else []
-    columns = infer(
-        ready.frame,
-        used_kinds(settings.kinds, table.frame.columns, ready),
-        columns=(*ready.inputs, *target_columns(ready.targets)),
-    )
+    columns = infer(ready.frame, kinds, columns=(*ready.inputs, *target_columns(ready.targets)))
     taken = [columns[name] for name in ready.inputs]
     check_columns(settings, table.frame.columns, taken)
     parts = split_rows(ready.frame, split, seed=seed, targets=target_columns(ready.targets), parts=table.parts)
     splits = dict(parts.rows)
-    rows = marks(ready.frame, [*ready.inputs, *target_columns(ready.targets)])
+    rows = marks(comparable(ready.frame, taken), [*ready.inputs, *target_columns(ready.targets)])
     steps = [*table.steps, *ready.steps, *without_repeated(rows, splits, settings.drop_duplicates)]
+    before = () if earlier is None else read_as_said(earlier.reused(ready.inputs), settings)
+    pictures = read_pictures(ready.frame, taken, settings, table.folder, splits["train"].numpy(), before)
+    steps += pictures.steps()
+    seen, unseen = pictures.staying(splits["train"].numpy())
+    splits["train"] = splits["train"][torch.from_numpy(seen)]
     train = ready.frame[splits["train"].numpy()]
     stay, left = staying(train, taken, settings, derive(seed, "outliers"))
     if not stay.all():
         splits["train"], train = splits["train"][torch.from_numpy(stay)], train.filter(pl.Series(stay))
-    steps += left
+    steps += [*unseen, *left]
     codecs = fitted(targets, train, ready.frame, earlier)
     answers: dict[str, Field] = {}
     told: list[str] = []
@@ -133,28 +140,30 @@ def prepare(
         train,
         taken,
         settings,
-        training=Training(labels, derive(seed, "encoders")),
+        training=Training(labels, derive(seed, "encoders"), pictures.found, splits["train"].numpy()),
         known=table.frame.columns,
         words=table.reading.words,
         manners=table.manners if earlier is None else {**dict(earlier.encoder.manners), **table.manners},
-        before=() if earlier is None else earlier.reused(ready.inputs),
+        before=before,
         groups=groups,
     )
     notes += [] if earlier is None else earlier.notes(ready.inputs)
-    fields, said = encoder.encode(ready.frame, places=places_of(splits["train"], len(table)))
+    places = places_of(splits["train"], len(table))
+    fields, said = encoder.encode(ready.frame, places=places, folder=table.folder, made=pictures.fields)
     said += told
     steps += change_steps(counted_changes(encoder, ready.frame, splits["train"].numpy()))
     data = EncodedData(fields, answers, splits=splits, weight=ready.weight, source=source)
+    cells = [column for column in taken if column.kind != "image"]
     found = warnings(
         ready.frame,
         rows,
-        inputs=taken,
+        inputs=cells,
         targets=ready.targets,
         splits=splits,
         steps=ready.steps,
         unclassed=[task for task, codec in codecs.items() if not getattr(codec, "classed", True)],
     )
-    found += all_leaks(ready.frame, columns, taken, ready.targets, splits, split.method, derive(seed, "leaks"))
+    found += all_leaks(ready.frame, columns, cells, ready.targets, splits, split.method, derive(seed, "leaks"))
     weighs = {one for one in (settings.weight, *(task_weights or {}).values()) if one is not None}
     report: dict[str, Any] = {
         "origin": table.origin,
@@ -171,7 +180,7 @@ def prepare(
     if cache is not None and key is not None:
         save(cache, key, data, {"report": report, "encoder": encoder.to_json()})
         entry, _ = load(cache, key)
-        data = entry.data if entry is not None else data
+        data = entry.data.beside(data.lazy, list(fields)) if entry is not None else data
     return Prepared(data, encoder, codecs, report)
 
 

@@ -23,6 +23,7 @@ from cotrain.data.clean import Step, tidy
 from cotrain.data.delimited import read_delimited, unpacked
 from cotrain.data.frames import from_columns, from_memory
 from cotrain.data.manners import Manner
+from cotrain.data.picture_folders import folder_table, holds_pictures
 from cotrain.data.settings import ReadSettings
 from cotrain.data.typed import as_words, typed
 
@@ -46,7 +47,8 @@ class Table:
     frame: the cells, words stripped and missing words made missing, numbers typed. origin: said in reports. notes: what was
     found out. steps: what was changed, counted. files: (path, rows) in the frame's order. reading: how it was read.
     parts: {split: number of rows}, in the frame's order, where the files were given split by split. manners: {column: how its numbers
-    were written}, where they came as words.
+    were written}, where they came as words. folder: where the file lies (the first of several), and relative paths in its cells begin.
+    mark: a fingerprint of what the table was made of, where that is no file.
     """
 
     frame: pl.DataFrame
@@ -57,12 +59,16 @@ class Table:
     reading: ReadSettings = field(default_factory=ReadSettings)
     parts: Mapping[str, int] = field(default_factory=dict)
     manners: Mapping[str, Manner] = field(default_factory=dict)
+    folder: Path | None = None
+    mark: str | None = None
 
     def __len__(self) -> int:
         return self.frame.height
 
     def digest(self) -> str | None:
         """A fingerprint of the files' bytes and of how they were read, or None for a table that is not all from files."""
+        if self.mark is not None:
+            return self.mark
         if not self.files or sum(rows for _, rows in self.files) != len(self):
             return None
         digest = hashlib.blake2b(repr((self.reading, dict(self.parts))).encode(), digest_size=20)
@@ -74,7 +80,7 @@ class Table:
 
 
 def read_table(source: Any, settings: ReadSettings = PLAIN, *, known: Mapping[str, Manner] | None = None) -> Table:
-    """The table behind a path, a glob, a list of paths, or a polars / pandas frame, NumPy array or dict of columns.
+    """The table behind a path, a glob, a list of paths, a folder or zip of pictures, or a polars / pandas frame, NumPy array or dict of columns.
 
     known: how the numbers of a table read before are written, for a table like it.
     Raises DataError, saying what to do, if there is no such file, it is only half written, or several files disagree.
@@ -85,6 +91,9 @@ def read_table(source: Any, settings: ReadSettings = PLAIN, *, known: Mapping[st
     """
     if isinstance(source, Table):
         return source
+    if isinstance(source, (str, Path)) and holds_pictures(Path(source)):
+        frame, notes, mark = folder_table(Path(source))
+        return Table(frame, str(source), notes, reading=settings, mark=mark)
     if isinstance(source, (str, Path)) or _paths(source):
         return from_files(found(source if isinstance(source, (str, Path)) else list(source)), settings, known)
     frame, origin, notes = from_memory(source)
@@ -115,6 +124,10 @@ def read_given(files: Mapping[str, Any], settings: ReadSettings = PLAIN) -> Tabl
         settings,
         {name: len(table) for name, table in tables.items()},
         known,
+        tables["train"].folder,
+        None
+        if any(table.mark is None for table in tables.values())
+        else ":".join(str(table.mark) for table in tables.values()),
     )
 
 
@@ -129,7 +142,7 @@ def found(source: str | Path | Sequence[str | Path]) -> list[Path]:
     if path.is_dir():
         inside = sorted(str(one.name) for one in path.iterdir() if one.is_file())[:5]
         raise DataError(
-            f"'{text}' is a folder; a file or a glob is expected, for example '{text}/*.csv'. It holds: {', '.join(inside)}"
+            f"'{text}' is a folder without pictures; a file or a glob is expected, for example '{text}/*.csv'. It holds: {', '.join(inside)}"
         )
     if any(mark in text for mark in "*?["):
         hits = [Path(one) for one in sorted(glob.glob(text, recursive=True)) if Path(one).is_file()]
@@ -157,7 +170,7 @@ def from_files(paths: Sequence[Path], settings: ReadSettings, known: Mapping[str
         files.append((path, frame.height))
     frame, steps, said, manners = tidied(joined(frames), settings, comma_free, known)
     origin = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, {paths[0]} to {paths[-1]}"
-    return Table(frame, origin, [*notes, *said], steps, tuple(files), settings, manners=manners)
+    return Table(frame, origin, [*notes, *said], steps, tuple(files), settings, manners=manners, folder=paths[0].parent)
 
 
 def format_of(path: Path, settings: ReadSettings) -> Format:

@@ -13,14 +13,14 @@ from torch import Tensor
 from cotrain.core.errors import ConfigError, DataError, unknown
 from cotrain.core.fields import Batch, Field
 from cotrain.core.randomness import generator
-from cotrain.data.drawn import RowData
+from cotrain.data.drawn import LazyField, RowData
 
 
 class EncodedData:
     """Every row of one source, encoded, and which rows belong to which split.
 
     inputs {name: Field}, targets {task: Field} and weight [N] hold all N rows (they may lie in a memory-mapped file and are never
-    written to); splits {name: [n] int64 row numbers}.
+    written to); splits {name: [n] int64 row numbers}. An input may be a `LazyField`, whose values are made when a batch is drawn.
 
     >>> data = EncodedData({"x": Field.dense(torch.arange(4.0).unsqueeze(1))}, splits={"train": torch.tensor([0, 2, 3])})
     >>> [batch.row.tolist() for batch in data.batches("train", 2)]
@@ -29,7 +29,7 @@ class EncodedData:
 
     def __init__(
         self,
-        inputs: Mapping[str, Field],
+        inputs: Mapping[str, Field | LazyField],
         targets: Mapping[str, Field] | None = None,
         *,
         splits: Mapping[str, Tensor],
@@ -45,6 +45,19 @@ class EncodedData:
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
+
+    @property
+    def lazy(self) -> dict[str, LazyField]:
+        """{name: input} of those whose values are made when a batch is drawn."""
+        return {name: one for name, one in self.inputs.items() if not isinstance(one, Field)}
+
+    def beside(self, more: Mapping[str, Field | LazyField], order: Sequence[str]) -> EncodedData:
+        """The same with more inputs, all in the given order."""
+        if not more:
+            return self
+        inputs = {**self.inputs, **more}
+        ordered = {name: inputs[name] for name in order}
+        return EncodedData(ordered, self.targets, splits=self.splits, weight=self.weight, source=self.source)
 
     def rows(self, split: str) -> Tensor:
         """[n] int64 row numbers of a split, rising. Raises DataError naming the splits there are."""
@@ -86,8 +99,13 @@ class EncodedData:
         return self.whole(split)
 
     def whole(self, split: str) -> Batch:
-        """Every row of a split as one batch."""
-        return self.batch(self.rows(split))
+        """Every row of a split as one batch. Pictures are left blank, [n, 0]: whoever wants all rows at once looks at targets and tables."""
+        rows = self.rows(split)
+        blank = {
+            name: Field(one.present.new_empty(len(one), 0), one.present) if _is_pictures(one) else one
+            for name, one in self.inputs.items()
+        }
+        return EncodedData(blank, self.targets, splits={}, weight=self.weight, source=self.source).batch(rows)
 
     def watched(self, split: str) -> EncodedData:
         """The same rows: all of a split choose when to stop."""
@@ -146,26 +164,30 @@ class EncodedData:
             yield self.batch(rows)
 
 
+def _is_pictures(one: Field | LazyField) -> bool:
+    return not isinstance(one, Field) or one.values.dim() > 2
+
+
 class _Taker:
     """Takes rows of one field; what is the same for every batch is looked up once."""
 
-    __slots__ = ("field", "name", "ragged", "valid", "values", "whole")
+    __slots__ = ("field", "name", "whole")
 
-    def __init__(self, name: str, one: Field) -> None:
+    def __init__(self, name: str, one: Field | LazyField) -> None:
         self.name, self.field = name, one
-        self.values, self.valid = one.values, one.valid
-        self.ragged, self.whole = one.offsets is not None, bool(one.present.all())
+        self.whole = bool(one.present.all())
 
     def take(self, rows: Tensor, ones: Tensor) -> Field:
         """The field of the given rows; `ones` stands for `present` where no row lacks the field."""
-        if self.ragged:
-            return self.field.select(rows)
+        one = self.field
+        if not isinstance(one, Field) or one.offsets is not None:
+            return one.select(rows)
         return Field(
-            self.values.index_select(0, rows),
-            ones if self.whole else self.field.present.index_select(0, rows),
+            one.values.index_select(0, rows),
+            ones if self.whole else one.present.index_select(0, rows),
             None,
-            None if self.valid is None else self.valid.index_select(0, rows),
-            None if self.field.weight is None else self.field.weight.index_select(0, rows),
+            None if one.valid is None else one.valid.index_select(0, rows),
+            None if one.weight is None else one.weight.index_select(0, rows),
         )
 
 

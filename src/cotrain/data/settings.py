@@ -13,6 +13,7 @@ from typing import Literal
 from cotrain.core.errors import ConfigError, unknown
 from cotrain.data.column_settings import ColumnSettings, ImputeSettings, OutlierSettings, Said, ScalingSettings
 from cotrain.data.feature_settings import CategorySettings, DateSettings, TextSettings
+from cotrain.data.picture_settings import ImageSettings
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "NaT")
 """Words that stand for a missing cell unless they are kept. `none` in small letters is not one: it is a common label."""
@@ -137,6 +138,7 @@ class DataSettings:
     categories: CategorySettings = field(default_factory=CategorySettings)
     text: TextSettings = field(default_factory=TextSettings)
     dates: DateSettings = field(default_factory=DateSettings)
+    image: ImageSettings = field(default_factory=ImageSettings)
     per_column: Mapping[str, ColumnSettings] = field(default_factory=dict)
     weight: str | None = None
     cache: str | None = ".cotrain-cache"
@@ -158,6 +160,7 @@ class DataSettings:
             said.categories or self.categories,
             said.text or self.text,
             said.dates or self.dates,
+            said.image or self.image,
         )
 
     @property
@@ -180,4 +183,9 @@ class DataSettings:
             split=self.split.beside(folder),
             columns=move(self.columns) if isinstance(self.columns, str) else self.columns,
             cache=None if self.cache is None else move(self.cache),
+            image=self.image.beside(folder),
+            per_column={
+                name: one if one.image is None else replace(one, image=one.image.beside(folder))
+                for name, one in self.per_column.items()
+            },
         )

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from cotrain.core.fields import Field
 from cotrain.core.state import plain, write_json
 from cotrain.data.sample import EncodedData
 
-FORMAT = 1
+FORMAT = 2
 _META = "meta.json"
 _PARTS = ("values", "present", "offsets", "valid", "weight")
 _CHUNK = 1 << 24
@@ -34,10 +34,14 @@ _CHUNK = 1 << 24
 
 @dataclass(frozen=True)
 class Entry:
-    """What a cache entry holds: the rows, and the plain JSON that was kept beside them."""
+    """What a cache entry holds: the rows, and the plain JSON that was kept beside them.
+
+    lazy: {input: [N] which rows have it} of inputs whose values are made when rows are taken; they are not in `data`.
+    """
 
     data: EncodedData
     kept: dict[str, Any]
+    lazy: dict[str, Tensor] = field(default_factory=dict)
 
 
 def key_of(*parts: Any) -> str:
@@ -75,7 +79,8 @@ def load(folder: Path, key: str) -> tuple[Entry | None, str | None]:
     try:
         meta = json.loads((place / _META).read_text(encoding="utf-8"))
         tensors = {name: _read(place / f"{name}.bin", one) for name, one in meta["tensors"].items()}
-        return Entry(data_of(tensors, meta["source"]), meta["kept"]), None
+        lazy = {_named(path.partition(".")[2]): tensors.pop(path) for path in list(tensors) if path.startswith("lazy.")}
+        return Entry(data_of(tensors, meta["source"]), meta["kept"], lazy), None
     except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
         discard(place)
         return None, f"the cache entry '{key}' was damaged ({error}) and is made again"
@@ -89,9 +94,10 @@ def discard(place: Path) -> None:
 
 
 def tensors_of(data: EncodedData) -> dict[str, Tensor]:
-    """{path: tensor} of everything in an `EncodedData`."""
-    out: dict[str, Tensor] = {}
-    for group, fields in (("input", data.inputs), ("target", data.targets)):
+    """{path: tensor} of everything in an `EncodedData`; of lazy inputs only which rows have them."""
+    out: dict[str, Tensor] = {f"lazy.{_safe(name)}": one.present for name, one in data.lazy.items()}
+    inputs = {name: one for name, one in data.inputs.items() if isinstance(one, Field)}
+    for group, fields in (("input", inputs), ("target", data.targets)):
         for place, (name, one) in enumerate(fields.items()):
             for part in _PARTS:
                 tensor = getattr(one, part)

@@ -29,6 +29,7 @@ from cotrain.data.earlier import Earlier
 from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
 from cotrain.data.manners import numbered
 from cotrain.data.notes import Notes
+from cotrain.data.picture_cells import picture_form
 from cotrain.data.pieces import LargeTable, Piece
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import Table, added
@@ -130,6 +131,17 @@ def refuse(settings: DataSettings) -> None:
                 )
 
 
+def refuse_pictures(frame: pl.DataFrame, inputs: Sequence[str], kinds: Mapping[str, str]) -> None:
+    """Raises ConfigError for an input column of pictures."""
+    for name in inputs:
+        if kinds.get(name) == "image" or (name not in kinds and picture_form(frame[name]) is not None):
+            raise ConfigError(
+                f"data.stream: column '{name}' holds pictures, and a table with pictures is not read piece by piece: set data.stream to false. "
+                "Where the table holds their bytes and is too large for that, write them to files beside a table of paths: pictures in "
+                "files are read one by one"
+            )
+
+
 def of_entry(entry: ShardEntry, targets: Mapping[str, Codec]) -> Prepared:
     """What was kept, ready for training."""
     codecs = {task: type(codec).from_json(entry.kept["codecs"][task]) for task, codec in targets.items()}
@@ -160,6 +172,7 @@ def fitted_on_sample(
     parts = {split: count for split, count in zip(SPLITS, counts, strict=True) if count or split == "train"}
     sample = Table(frame, table.origin, steps=seen.steps, reading=table.reading, parts=parts, manners=seen.found)
     ready = chosen(sample, targets, inputs, settings.split, settings.weight, task_weights)
+    refuse_pictures(frame, ready.inputs, settings.kinds)
     kinds = {name: "identifier" for name in seen.counting if name in ready.inputs} | dict(settings.kinds)
     given = replace(settings, kinds=kinds, split=SplitSettings("files", settings.split.fractions, valid="given"))
     return prepare(
@@ -199,7 +212,8 @@ def write_piece(
     where = seen.dealer(frame, numbers, piece.split)
     used = [*fit.encoder.columns, *(name for codec in fit.codecs.values() for name in columns_read(codec))]
     frame, steps = finite(frame, list(dict.fromkeys(used)))
-    fields, notes = fit.encoder.encode(frame, places=places_in_sample(numbers, seen))
+    encoded, notes = fit.encoder.encode(frame, places=places_in_sample(numbers, seen))
+    fields = {name: one for name, one in encoded.items() if isinstance(one, Field)}  # pictures were refused
     answers: dict[str, Field] = {}
     for task, codec in fit.codecs.items():
         part = frame[columns_read(codec)]

@@ -33,6 +33,7 @@ from cotrain.recipe.same_config import same_config
 from cotrain.training.boosting import boosted_output
 from cotrain.training.evaluate import Gathered, gather
 from cotrain.training.settle import settled
+from cotrain.training.trees import refuse_inputs
 
 Say = Callable[[str], None]
 
@@ -156,6 +157,10 @@ def _boosting(config: Config, rows: Rows, seed: int) -> Part | str:
     found: dict[str, Gathered] = {}
     tasks: dict[str, Task] = {}
     began = time.monotonic()
+    try:
+        refuse_inputs(rows.specs)
+    except UnsupportedError as error:
+        return str(error)
     for task in rows.tasks:
         data = rows.data.for_tasks([task.name])
         reads = config.tasks[task.name].inputs

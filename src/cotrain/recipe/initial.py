@@ -66,7 +66,8 @@ def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Pa
     refused = [_refusal(columns[name]) for name, kind in kinds.items() if kind is None]
     if refused:
         raise ConfigError("; ".join(refused))
-    said = described([columns[name] for name in frame.columns if name not in targets])
+    inputs = [columns[name] for name in frame.columns if name not in targets]
+    said = described(inputs)
     more = [f"... and {len(said) - SHOWN} more columns"] if len(said) > SHOWN else []
     unused = [column.name for column in columns.values() if column.kind not in ENCODED and column.name not in targets]
     where = os.path.relpath(path, beside)
@@ -80,14 +81,13 @@ def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Pa
             f"  path: {quoted(where)}",
             f"  split: {{method: {_method(kinds)}, fractions: [0.7, 0.1, 0.2]}}   # train, valid, test",
             *_split_hint(columns, targets),
-            'inputs: ["*"]                 # every column that is no target; ["*", "-zip"] leaves one out'
-            + (f". Not read: {_listed(unused, 6)}" if unused else ""),
+            *_inputs(inputs, unused),
             "tasks:",
             *(
                 f"  {quoted(name)}: {kind}   # {_seen(frame[name], kind)}{_other(frame[name], kind)}"
                 for name, kind in kinds.items()
             ),
-            "preset: good                  # or fast, best: encoder, head and training by the number of rows",
+            *(_FOR_PICTURES if _pictures(inputs) else _FOR_TABLES),
             "sharing: hard                 # one trunk for all tasks; `cotrain methods sharing` lists others",
             "balance: sum                  # equal weights; `cotrain methods balance` lists others",
             "# train: {time_limit: 2m}     # for each training; `cotrain train --time-limit 5m` says another",
@@ -95,6 +95,28 @@ def initial_config(path: str | Path, targets: Sequence[str], *, beside: str | Pa
             "",
         ]
     )
+
+
+_FOR_TABLES = ["preset: good                  # or fast, best: encoder, head and training by the number of rows"]
+_FOR_PICTURES = [
+    "encoder: {name: convnet, widths: [32, 64, 128], convolutions: 2}   # or resnet18, resnet34, resnet50; `cotrain methods encoders`",
+    "train: {epochs: 30, batch_size: 64, optimizer: {lr: 0.002}, schedule: {name: cosine, warmup: 0.1}}",
+]
+
+
+def _pictures(inputs: Sequence[Column]) -> list[str]:
+    return [column.name for column in inputs if column.kind == "image"]
+
+
+def _inputs(inputs: Sequence[Column], unused: Sequence[str]) -> list[str]:
+    """The line of inputs: every column, or the first of the pictures where there are some."""
+    pictures = _pictures(inputs)
+    if not pictures:
+        more = f". Not read: {_listed(unused, 6)}" if unused else ""
+        return [f'inputs: ["*"]                 # every column that is no target; ["*", "-zip"] leaves one out{more}']
+    others = [column.name for column in inputs if column.kind in ENCODED and column.name != pictures[0]]
+    more = f"; {_listed(others, 6)} would need an encoder beside it" if others else ""
+    return [f"inputs: [{quoted(pictures[0])}]   # one picture a row{more}"]
 
 
 def _task_kind(column: Column, dtype: pl.DataType) -> str | None:

@@ -18,14 +18,11 @@ from cotrain.recipe.config import Config
 from cotrain.tasks.conditional import Conditional
 from cotrain.training.baseline import Baseline, constants
 from cotrain.training.cost import cost
-from cotrain.training.evaluate import Gathered, gather
+from cotrain.training.evaluate import ROWS_AT_ONCE, Gathered, gather, rows_at_once
 from cotrain.training.feed import Batches
 from cotrain.training.history import History
 from cotrain.training.loop import Trainer
 from cotrain.training.watch import Watcher
-
-SCORING_BATCH = 4096
-"""Rows scored at once; it changes nothing but speed and memory."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +63,15 @@ def train_network(
         watcher=watcher,
         scored=sum(data.counts.get(split, 0) for split in ("valid", "test")),
     )
-    size = config.train.batch_size if isinstance(config.train.batch_size, int) else SCORING_BATCH  # until it is found
+    size = config.train.batch_size if isinstance(config.train.batch_size, int) else ROWS_AT_ONCE  # until it is found
     train = TrainRows(data, size, seed)
     valid = scoring(data.watched("valid"), "valid") if data.counts.get("valid") else None
-    known = known_constants(model.tasks, data, size)
     augmentation = build_augmentation(config, specs, tasks)
-    if augmentation is not None and known is None:  # constants are those of the rows as they are
-        known = constants(model.tasks, ([batch] for batch in train(0)))
+    pictures = any(spec.kind == "image" for spec in specs.values())  # which need not be looked at for them
+    known = known_constants(model.tasks, data, size, at_once=augmentation is not None or pictures)
     feed = train if augmentation is None else augmentation.over(train, seed=seed)
     history = trainer.fit(feed, valid, resume=resume, baseline=known)
-    example = data.first("train", SCORING_BATCH)
+    example = data.first("train", rows_at_once(example))
     return Trained(model, history, cost(model, example) | _cost_of(history))
 
 
@@ -104,9 +100,12 @@ def _cost_of(history: History) -> dict[str, float | None]:
     }
 
 
-def known_constants(tasks: Mapping[str, Task], data: RowData, size: int) -> Baseline | None:
-    """The best constants on the rows that stand for the training rows of a stream; None in memory, where all rows are gone through."""
-    if not data.streamed:
+def known_constants(tasks: Mapping[str, Task], data: RowData, size: int, *, at_once: bool = False) -> Baseline | None:
+    """The best constants on the training rows as they are, or on those that stand for the rows of a stream.
+
+    None in memory, unless asked for `at_once`: there all batches are gone through once.
+    """
+    if not data.streamed and not at_once:
         return None
     return replace(constants(tasks, [[data.sample("train")]]), steps=data.steps("train", size))
 
@@ -133,7 +132,8 @@ def scoring(data: RowData, split: str) -> Batches | None:
     """The batches of a split in order, or None if it is empty."""
     if not data.counts.get(split):
         return None
-    return lambda epoch: data.batches(split, SCORING_BATCH)
+    size = rows_at_once(data.first(split, 1))
+    return lambda epoch: data.batches(split, size)
 
 
 def gathered(model: Model, data: RowData, split: str) -> dict[str, Gathered]:

@@ -10,17 +10,15 @@ import polars as pl
 import torch
 
 from cotrain.core.errors import ConfigError, unknown
-from cotrain.core.fields import Batch
 from cotrain.core.spec import Task
 from cotrain.data.encode import TableEncoder
 from cotrain.data.manners import Manner, manners, numbered
 from cotrain.data.notes import Notes
 from cotrain.data.pieces import LargeTable
 from cotrain.data.read import Table
+from cotrain.data.sample import EncodedData
 from cotrain.model.compose import Model
-from cotrain.training.evaluate import predictions
-
-ROWS_AT_ONCE = 4096
+from cotrain.training.evaluate import predictions, rows_at_once
 
 
 def predict(
@@ -32,15 +30,15 @@ def predict(
     Raises DataError naming the columns the rows lack, ConfigError for a threshold of a task that has none.
     """
     tasks = with_thresholds(model.tasks, thresholds or {})
-    fields, notes = encoder.encode(table.frame)
+    fields, notes = encoder.encode(table.frame, folder=table.folder)
     rows = table.frame.height
-    whole = Batch(fields, row=torch.arange(rows))
-    batches = [whole.select(part) for part in torch.split(torch.arange(rows), ROWS_AT_ONCE)] if rows else []
+    data = EncodedData(fields, splits={"new": torch.arange(rows)})
     parts: dict[str, list[Any]] = {name: [] for name in model.tasks}
-    if batches:
-        for _, outputs in predictions(model, batches):
+    if rows:
+        for _, outputs in predictions(model, data.batches("new", rows_at_once(data.first("new", 1)))):
             for name, output in outputs.items():
                 parts[name].append(output)
+    notes += [note for one in data.lazy.values() for note in one.notes()]
     columns: dict[str, Any] = {}
     for name, task in tasks.items():
         output = torch.cat(parts[name]) if parts[name] else torch.empty(0, max(task.outputs, 1))
@@ -67,7 +65,9 @@ def predict_pieces(
             found, said = manners(piece.frame, table.reading.decimal, table.comma_free, dict(encoder.manners))
             notes.add(said)
         with piece.placed():
-            part = Table(numbered(piece.frame, found), table.origin, reading=table.reading)
+            part = Table(
+                numbered(piece.frame, found), table.origin, reading=table.reading, folder=table.files[0][1].parent
+            )
             answers, said = predict(model, encoder, part, thresholds)
         notes.add(said)
         yield answers

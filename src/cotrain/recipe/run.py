@@ -20,10 +20,10 @@ from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
 from cotrain.data.earlier import Earlier
 from cotrain.data.encode import TableEncoder
-from cotrain.data.large import too_large
+from cotrain.data.large import many_rows
 from cotrain.data.notes import Notes
 from cotrain.data.pieces import large_table
-from cotrain.data.read import found, read_table
+from cotrain.data.read import read_table
 from cotrain.model.compose import Model
 from cotrain.recipe.build import build_model, build_tasks, learnt_by, with_learnt
 from cotrain.recipe.config import Config, config_from_dict, load_config
@@ -45,9 +45,6 @@ from cotrain.recipe.shown_pictures import PICTURES
 from cotrain.training.checkpoint import read_state, write_state
 from cotrain.training.evaluate import Scores, scores
 from cotrain.training.watch import Watcher
-
-MANY = 1 << 30
-"""`cotrain predict` reads piece by piece what would take more than a quarter of these bytes; it costs nothing."""
 
 
 class DataWarning(UserWarning):
@@ -142,7 +139,7 @@ class Run:
     def in_pieces(self, path: Path | str) -> bool:
         """Whether rows to predict are better read piece by piece: as `data.stream` of the config says, else where they are many."""
         stream, reading = self.config.data.stream, self.config.data.reading
-        return too_large(found(path), reading, memory=MANY) if stream == "auto" else stream
+        return many_rows(path, reading) if stream == "auto" else stream
 
     def save(self, folder: Path | str) -> Path:
         """Store the run in a new folder; `cotrain.load` reads it back. Raises RunError if the folder is in use."""

@@ -17,6 +17,15 @@ Array = NDArray[np.float64]
 MOST_CODES = 254
 
 
+def refuse_inputs(specs: InputSpec) -> None:
+    """Raises UnsupportedError for an input that trees cannot read."""
+    for name, spec in specs.items():
+        if spec.kind not in ("number", "category", "bag"):
+            raise UnsupportedError(
+                f"boosted trees read numbers, categories and bags of words; input '{name}' is of kind '{spec.kind}'"
+            )
+
+
 @dataclass(frozen=True)
 class Table:
     """Encoded rows as one matrix [N, C], and which of its columns are categories."""
@@ -30,13 +39,10 @@ class Table:
 
         Raises UnsupportedError for any other kind of input.
         """
+        refuse_inputs(specs)
         columns, categorical = [], []
         for name, field in batch.inputs.items():
             kind = specs[name].kind
-            if kind not in ("number", "category", "bag"):
-                raise UnsupportedError(
-                    f"boosted trees read numbers, categories and bags of words; input '{name}' is of kind '{kind}'"
-                )
             cells = field.values.cpu().numpy().astype(np.float64)
             if kind == "number" and field.valid is not None:
                 cells[~field.valid.cpu().numpy()] = np.nan
