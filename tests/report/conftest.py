@@ -64,6 +64,7 @@ class MadeUp:
         self.data()
         self.log(epochs)
         self.metrics(min(epochs, 13))
+        self.affinity()
         self.compare(seeds)
         return self
 
@@ -200,6 +201,36 @@ class MadeUp:
                 },
             },
         )  # fmt: skip
+
+    def affinity(self) -> None:
+        """Every second task of one kin, the others apart; the groups were trained."""
+        kin = self.tasks[::2]
+        groups = [kin, *([task] for task in self.tasks[1::2])]
+        pairs = [
+            {
+                "first": one,
+                "second": other,
+                "cosine": 0.3 if {one, other} <= set(kin) else -0.02,
+                "error": 0.01,
+                "looks": 40,
+            }
+            for place, one in enumerate(self.tasks)
+            for other in self.tasks[place + 1 :]
+        ]
+        gains = {task: {"together": self.random.gauss(0, 0.02), "grouped": 0.01 * (task in kin)} for task in self.tasks}
+        self.json(
+            "affinity.json",
+            {
+                "format": 1,
+                "settings": {"at": "features"},
+                "looks": 40,
+                "pairs": pairs,
+                "groups": groups,
+                "predicted": {task: 0.3 * (task in kin and len(kin) > 1) for task in self.tasks},
+                "verdict": "Train these together; train the others apart.",
+                "check": {"split": "valid", "gains": gains},
+            },
+        )
 
     def compare(self, seeds: int = 5, *, verdict: str | None = None, shift: float = 0.03) -> None:
         variants = ("single-task", "joint (mmoe)", "joint (hard)", "boosting")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from cotrain.balance.engine import Engine
 from cotrain.balance.nash_mtl import NashMTL
 from cotrain.balance.protocol import Balancer
+from cotrain.balance.report import Measurement
 from cotrain.balance.sum import Sum
 from cotrain.encoders.mlp import MLP
 from cotrain.model.compose import Model
 from cotrain.tasks.regression import Regression
-from cotrain.training.diagnose import Diagnosis
+from cotrain.training.diagnose import Diagnosis, Look
 from cotrain.training.feed import Feed
 from cotrain.training.history import History
+from cotrain.training.lookahead import lookahead
 from cotrain.training.loop import Trainer
+from cotrain.training.tally import Tally
 
 
 def rows() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -22,18 +26,66 @@ def rows() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     return x, {"up": x[:, 0], "down": -x[:, 0], "side": x[:, 1]}
 
 
-def history(diagnose: int | str | None, balancer: Balancer | None = None) -> tuple[History, Model]:
-    model = Model(encoder=MLP(widths=[8], dropout=0.2), tasks=[Regression(name) for name in ("up", "down", "side")])
+def network(*names: str, dropout: float = 0.0, norm: str = "none") -> Model:
+    return Model(encoder=MLP(widths=[8], dropout=dropout, norm=norm), tasks=[Regression(name) for name in names])  # type: ignore[arg-type]
+
+
+def history(
+    diagnose: int | str | None, balancer: Balancer | None = None, look: Look | None = None
+) -> tuple[History, Model]:
+    model = network("up", "down", "side", dropout=0.2, norm="batch")
     train = {"epochs": 3, "batch_size": 16, "early_stopping": None, "diagnose": diagnose}
-    trainer = Trainer(model, balancer=balancer, train=train, seed=1)
+    trainer = Trainer(model, balancer=balancer, train=train, seed=1, look=look)
     return trainer.fit(rows()), model
 
 
-def test_looking_changes_no_weight() -> None:
+@pytest.mark.parametrize("look", [None, *(Look(at, 2) for at in ("features", "parameters", "lookahead"))])
+def test_looking_changes_no_weight_and_no_running_mean(look: Look | None) -> None:
     _, quiet = history(None)
-    _, looked = history(1)
-    for one, other in zip(quiet.parameters(), looked.parameters(), strict=True):
-        assert torch.equal(one, other)
+    found, looked = history(1, look=look)
+    assert found.records[0]["looks"] == dict.fromkeys(("up|down", "up|side", "down|side"), 2 if look else 4)
+    for own, other in ((quiet.parameters(), looked.parameters()), (quiet.buffers(), looked.buffers())):
+        assert all(map(torch.equal, own, other))
+
+
+def test_a_look_of_its_own_is_not_mixed_with_what_the_method_sees() -> None:
+    found, _ = history(1, balancer=NashMTL(), look=Look("features", 2))
+    assert set(found.records[0]["looks"].values()) == {2}
+
+
+def test_the_spread_is_that_of_the_cosines_and_shares_are_of_what_a_task_does_for_itself() -> None:
+    tally = Tally()
+    for gramian in ([[1.0, 0.5], [0.5, 1.0]], [[4.0, -1.0], [-1.0, 1.0]]):
+        tally.add_gramian(Measurement(("a", "b"), torch.ones(2).double(), torch.tensor(gramian).double()), 0.1)
+    record = tally.record()
+    assert record["spread"]["a|b"] == pytest.approx(0.5)
+    assert record["shares"] == pytest.approx({"a>b": -0.25, "b>a": 0.125})
+
+
+def test_looking_ahead_is_the_step_made_and_taken_back() -> None:
+    model = network("up", "side", dropout=0.3)
+    x, y = rows()
+    step = Feed((x, {name: y[name] for name in ("up", "side")}), tasks=("up", "side"), size=64, shuffle=False).peek(1)[
+        0
+    ]
+    model.meet(step[0])
+
+    def again() -> dict[str, torch.Tensor]:
+        torch.manual_seed(3)
+        return model.losses(step)
+
+    losses, lr = again(), 0.3
+    before = [one.clone() for one in (*model.parameters(), *model.buffers())]
+    found = lookahead(model.shared_parameters(), losses, again, lr)
+    assert all(map(torch.equal, before, (*model.parameters(), *model.buffers())))
+    taken = lr * found.gramian / found.losses
+    gradients = torch.autograd.grad(losses["up"], model.shared_parameters())
+    with torch.no_grad():
+        for parameter, gradient in zip(model.shared_parameters(), gradients, strict=True):
+            parameter -= lr * gradient
+        after = again()
+    for place, name in enumerate(("up", "side")):
+        assert float(taken[0, place]) == pytest.approx(1 - after[name].item() / losses[name].item(), abs=1e-6)
 
 
 def test_every_pair_is_in_the_log_once_and_affinity_in_both_directions() -> None:
@@ -54,7 +106,7 @@ def test_affinity_is_the_share_of_the_loss_a_small_step_takes_away() -> None:
     model.meet(step[0])
     losses = model.losses(step)
     lr = 1e-4
-    look = Diagnosis(Engine(model.parts, Sum()), 1, 2).look(losses)
+    look = Diagnosis(Engine(model.parts, Sum()), 1, model).look(losses, lambda: losses, lr)
     assert look is not None
     affinity = lr * look.gramian / look.losses
     before = losses["side"].item()
@@ -68,8 +120,8 @@ def test_affinity_is_the_share_of_the_loss_a_small_step_takes_away() -> None:
 
 
 def test_methods_that_need_the_gramian_bring_it_with_every_step() -> None:
-    assert Diagnosis(Engine(balancer=NashMTL()), "auto", 3).every is None
-    assert Diagnosis(Engine(balancer=Sum()), "auto", 1).every is None
-    assert Diagnosis(Engine(balancer=Sum()), "auto", 4).every == 100
+    assert Diagnosis(Engine(balancer=NashMTL()), "auto", network("a", "b", "c")).every is None
+    assert Diagnosis(Engine(balancer=Sum()), "auto", network("a")).every is None
+    assert Diagnosis(Engine(balancer=Sum()), "auto", network("a", "b", "c", "d")).every == 100
     found, _ = history("auto", balancer=NashMTL())
     assert set(found.records[0]["cosines"]) == {"up|down", "up|side", "down|side"}

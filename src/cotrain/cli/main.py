@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cotrain.cli.affinity import affinity
 from cotrain.cli.check import check
 from cotrain.cli.compare import compare
 from cotrain.cli.demo import demo
@@ -37,6 +38,7 @@ _COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
     (evaluate, "cotrain evaluate runs/census"),
     (predict, "cotrain predict runs/census new.csv -o predictions.parquet"),
     (compare, "cotrain compare census.yaml --seeds 5"),
+    (affinity, "cotrain affinity census.yaml --check"),
     (report, "cotrain report runs/census"),
     (methods, "cotrain methods balance --json"),
     (schema, "cotrain schema > cotrain.schema.json"),

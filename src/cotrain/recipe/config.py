@@ -23,6 +23,7 @@ from cotrain.data.settings import DataSettings
 from cotrain.encoders.gallery import ENCODERS
 from cotrain.heads.gallery import HEADS
 from cotrain.model.fusion import Fusion
+from cotrain.recipe.affinity_settings import AffinitySettings
 from cotrain.recipe.agreement import (
     check_given_tasks,
     check_named_tasks,
@@ -60,10 +61,11 @@ KEYS = (
     "augment",
     "seed",
     "compare",
+    "affinity",
 )
 """What a config may say."""
 
-LATER = ("sources", "tune", "affinity", "compress", "export")
+LATER = ("sources", "tune", "compress", "export")
 """Words kept for what comes; a config that uses one is told so."""
 
 _SYNONYMS = {
@@ -91,7 +93,8 @@ class Config:
     """A whole config, every key of the file as an attribute.
 
     name: of the run. preset: the word that filled in what the file does not say (its values stand in the other attributes). data: where the rows are and how they are split. inputs, tasks: by name. encoder, sharing, balance: what is
-    trained. head: of the tasks that name none. fusion: how several inputs with encoders of their own become one vector. train: how. augment: by input, how training rows are changed at random. seed: of everything random. compare: what stands beside it.
+    trained. head: of the tasks that name none. fusion: how several inputs with encoders of their own become one vector. train: how. augment: by input, how training rows are changed at random. seed: of everything random. compare: what stands beside it. affinity: how it is found out which tasks
+    belong together.
     table: the rows themselves where Python code handed them in. origin: where each value was written, for messages.
     """
 
@@ -109,6 +112,7 @@ class Config:
     augment: Mapping[str, AugmentSettings] = field(default_factory=dict)
     seed: int = 0
     compare: CompareSettings = field(default_factory=CompareSettings)
+    affinity: AffinitySettings = field(default_factory=AffinitySettings)
     table: Any = field(default=None, repr=False, compare=False)
     origin: Origin = field(default_factory=Origin, repr=False, compare=False)
 
@@ -162,6 +166,7 @@ class Config:
                 "boosting": self.compare.boosting,
                 "variants": {name: variant_dict(variant) for name, variant in self.compare.variants.items()},
             },
+            "affinity": as_plain(self.affinity),
         }
 
     def to_yaml(self) -> str:
@@ -272,6 +277,8 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
         parts["compare"] = read_compare(
             reader, given["compare"], ("compare",), given.get("train") if parts.get("train") else {}
         )
+    if "affinity" in given:
+        parts["affinity"] = reader.section(AffinitySettings, given["affinity"], ("affinity",))
     tasks: Mapping[str, Target] = parts.get("tasks") or {}
     check_targets_among_inputs(reader, tasks, parts.get("inputs") or {})
     check_task_inputs(reader, tasks, parts.get("inputs") or {})

@@ -18,6 +18,7 @@ from cotrain.recipe.config import Config
 from cotrain.tasks.conditional import Conditional
 from cotrain.training.baseline import Baseline, constants
 from cotrain.training.cost import cost
+from cotrain.training.diagnose import Look
 from cotrain.training.evaluate import ROWS_AT_ONCE, Gathered, gather, rows_at_once
 from cotrain.training.feed import Batches
 from cotrain.training.history import History
@@ -44,10 +45,12 @@ def train_network(
     folder: Path | None = None,
     resume: bool = False,
     watcher: Watcher | None = None,
+    look: Look | None = None,
 ) -> Trained:
     """Train the config's network for `tasks` on the rows of the training split; validation rows choose when to stop.
 
-    The order of rows, their augmentation, the initial values and dropout depend on `seed` alone.
+    The order of rows, their augmentation, the initial values and dropout depend on `seed` alone. look: where gradients are compared, and how
+    often.
     """
     data, tasks = standing(data, tasks)
     with untouched():
@@ -61,6 +64,7 @@ def train_network(
         folder=folder,
         seed=seed,
         watcher=watcher,
+        look=look,
         scored=sum(data.counts.get(split, 0) for split in ("valid", "test")),
     )
     size = config.train.batch_size if isinstance(config.train.batch_size, int) else ROWS_AT_ONCE  # until it is found

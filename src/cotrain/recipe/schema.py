@@ -20,6 +20,7 @@ from cotrain.data.settings import DataSettings
 from cotrain.encoders.gallery import ENCODERS
 from cotrain.heads.gallery import HEADS
 from cotrain.model.fusion import Fusion
+from cotrain.recipe.affinity_settings import AffinitySettings
 from cotrain.recipe.balance_settings import EngineSettings
 from cotrain.recipe.config import LATER
 from cotrain.recipe.nested import NESTED, default_words, is_nested
@@ -93,6 +94,7 @@ def config_schema() -> Schema:
                 "variants": {"type": "object", "additionalProperties": _object(varied)},
             }
         ),
+        "affinity": section(AffinitySettings),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

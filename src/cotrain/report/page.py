@@ -21,6 +21,7 @@ from plotly.offline import get_plotlyjs
 from cotrain.core.errors import RunError
 from cotrain.core.state import whole_file
 from cotrain.report import data_tables, result_tables, words
+from cotrain.report.affinity import affinity_chart, affinity_table
 from cotrain.report.charts.base import Chart, kept
 from cotrain.report.charts.cosines import Pair, cosine_chart, cosine_pairs
 from cotrain.report.charts.curves import loss_chart, norm_chart, score_chart, weight_chart
@@ -145,6 +146,7 @@ def _charts(run: RunFolder) -> dict[str, Chart | None]:
         "weights": weight_chart(run.epochs, run.tasks),
         "norms": norm_chart(run.epochs, run.tasks),
         "cosines": cosine_chart(_pairs(run), run.tasks),
+        "affinity": None if run.affinity is None else affinity_chart(run.affinity),
     }
 
 
@@ -162,6 +164,7 @@ def _tables(run: RunFolder) -> dict[str, Any]:
         "learnt": learnt_table(run.metrics) if run.metrics else None,
         "gain": result_tables.gain_table(comparison) if comparison else None,
         "delta": result_tables.delta_table(comparison) if comparison else None,
+        "affinity": affinity_table(run.affinity) if run.affinity else None,
         "cost": result_tables.cost_table(run),
         "pairs": result_tables.pair_table(_pairs(run)),
         "usage": usage_table(run),

@@ -9,6 +9,7 @@ from cotrain.core.errors import RunError
 from cotrain.report.lookup import Node, Notes, read_json, read_lines
 from cotrain.report.pictures import read_pictures
 from cotrain.report.run_folder import (
+    Affinity,
     Cleaning,
     Column,
     ComparedTask,
@@ -20,6 +21,7 @@ from cotrain.report.run_folder import (
     Interval,
     Learnt,
     Metrics,
+    Pair,
     RunFolder,
     Scores,
     Structure,
@@ -28,7 +30,16 @@ from cotrain.report.run_folder import (
 )
 
 FORMAT = 1
-FILES = ("config.yaml", "structure.json", "environment.json", "data.json", "log.jsonl", "metrics.json", "compare.json")
+FILES = (
+    "config.yaml",
+    "structure.json",
+    "environment.json",
+    "data.json",
+    "log.jsonl",
+    "metrics.json",
+    "compare.json",
+    "affinity.json",
+)
 
 
 def read_run(folder: Path, *, comparison: Path | None = None) -> RunFolder:
@@ -62,6 +73,7 @@ def read_run(folder: Path, *, comparison: Path | None = None) -> RunFolder:
         metrics=_metrics(read_json(folder / "metrics.json", notes)),
         comparison=_comparison(read_json((comparison or folder) / "compare.json", notes)),
         pictures=read_pictures(read_json(folder / "pictures.json", notes)),
+        affinity=_affinity(read_json(folder / "affinity.json", notes)),
         notes=tuple(notes.sentences),
     )
 
@@ -264,6 +276,30 @@ def _comparison(node: Node) -> Comparison | None:
         cosines=node.at("conflict").numbers("cosine"),
         norm_ratio=node.at("conflict").number("norm_ratio"),
         left_out={name: one.as_text() or "" for name, one in node.at("left_out").entries()},
+    )
+
+
+def _affinity(node: Node) -> Affinity | None:
+    if not node:
+        return None
+    _check_format(node)
+    pairs = [
+        Pair(one.text("first") or "", one.text("second") or "", cosine, one.number("error"))
+        for one in node.at("pairs").items()
+        if (cosine := one.number("cosine")) is not None
+    ]
+    check = node.at("check")
+    return Affinity(
+        at=node.at("settings").text("at"),
+        looks=node.whole("looks"),
+        pairs=tuple(pairs),
+        groups=tuple(
+            tuple(text for one in group.items() if (text := one.as_text())) for group in node.at("groups").items()
+        ),
+        predicted=node.numbers("predicted"),
+        gains={name: (one.number("together"), one.number("grouped")) for name, one in check.at("gains").entries()},
+        split=check.text("split"),
+        verdict=node.text("verdict"),
     )
 
 

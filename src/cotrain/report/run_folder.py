@@ -199,6 +199,34 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two tasks and the cosine between their gradients: the mean over the looks, and its standard error."""
+
+    first: str
+    second: str
+    cosine: float
+    error: float | None
+
+
+@dataclass(frozen=True)
+class Affinity:
+    """Which tasks belong together. `at`: where gradients were compared; `predicted` {task: what the others of its group do for it}.
+
+    `gains` {task: (all together, its group)}: shares of the error of the task alone that went away when the groups were trained, on the
+    rows of `split`; empty where they were not.
+    """
+
+    at: str | None
+    looks: int | None
+    pairs: tuple[Pair, ...]
+    groups: tuple[tuple[str, ...], ...]
+    predicted: Mapping[str, float | None]
+    gains: Mapping[str, tuple[float | None, float | None]]
+    split: str | None
+    verdict: str | None
+
+
+@dataclass(frozen=True)
 class RunFolder:
     """Everything the page is made of. `notes` says what could not be read."""
 
@@ -211,6 +239,7 @@ class RunFolder:
     epochs: tuple[Epoch, ...]
     metrics: Metrics | None
     comparison: Comparison | None
+    affinity: Affinity | None
     notes: tuple[str, ...]
     pictures: Gallery | None = None
 

@@ -12,17 +12,35 @@ Source: C. Fifty et al., Efficiently Identifying Task Groupings for Multi-Task L
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 from cotrain.balance.engine import Engine
+from cotrain.balance.gallery import BALANCERS
 from cotrain.balance.protocol import Weigher
 from cotrain.balance.report import Measurement
 from cotrain.core.errors import UnsupportedError
+from cotrain.model.compose import Model
+from cotrain.training.lookahead import lookahead
 
 Every = int | Literal["auto"] | None
+At = Literal["engine", "features", "parameters", "lookahead"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where gradients are compared, and how often. every: steps between two looks.
+
+    at: `features`, with respect to what the heads are given; `parameters`, those of the shared part; `lookahead`, by what a step on one
+    task alone does to every loss (`lookahead`: a step's worth of work a task).
+    """
+
+    at: Literal["features", "parameters", "lookahead"] = "features"
+    every: int = 10
+
 
 SHARE = 50
 """A look costs about (T + 2) / 3 joint steps, so one in SHARE (T + 2) / 3 steps costs one step in SHARE: 2 %."""
@@ -32,22 +50,50 @@ class Diagnosis:
     """Looks before the backward pass of every n-th step, the first one included.
 
     every: n, "auto" for about 2 % of the time, None for never. Methods that need the Gramian bring it with each step and are not
-    looked at again. `note`: why there is none, if the network cannot be looked at.
+    looked at again. look: where and how often instead; then the method's own Gramians are not counted, and `apart` is true. `note`: why there
+    is none, if the network cannot be looked at.
     """
 
-    def __init__(self, engine: Engine, every: Every, tasks: int) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, every: Every, model: Model, look: Look | None = None) -> None:
+        self.engine, self.model, tasks = engine, model, len(model.tasks)
         self.note: str | None = None
+        self.apart = look is not None
+        self.at: At = "engine" if look is None else look.at
+        self.probe = engine if look is None else _prober(model, look)
         balancer = engine.balancer
         told = isinstance(balancer, Weigher) and bool(balancer.needs & {"gramian", "layer_gramians"})
-        self.every = None if told or tasks < 2 else math.ceil(SHARE * (tasks + 2) / 3) if every == "auto" else every
+        if look is not None:
+            self.every: int | None = look.every
+        else:
+            self.every = None if told else math.ceil(SHARE * (tasks + 2) / 3) if every == "auto" else every
+        if tasks < 2:
+            self.every = None
 
-    def look(self, losses: Mapping[str, Tensor]) -> Measurement | None:
-        """The measurement of this step's losses if one is due, else None; the graph stays for the step itself."""
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether this step is one that will be repeated with every task's step made."""
+        return self.at == "lookahead" and self.every is not None and not self.engine.steps % self.every
+
+    def look(
+        self, losses: Mapping[str, Tensor], again: Callable[[], Mapping[str, Tensor]], lr: float
+    ) -> Measurement | None:
+        """The measurement of this step's losses if one is due, else None; the graph stays for the step itself.
+
+        again: the same losses once more, of the network as it stands then. lr: of a step that looks ahead.
+        """
         if self.every is None or self.engine.steps % self.every or len(losses) < 2:
             return None
         try:
-            return self.engine.probe(losses)
+            if self.at == "lookahead":
+                return lookahead(list(self.model.shared_parameters()), losses, again, lr)
+            return self.probe.probe(losses)
         except UnsupportedError as error:
             self.every, self.note = None, f"gradients were not compared: {error}"
             return None
+
+
+def _prober(model: Model, look: Look) -> Engine:
+    """An engine over the model's shared part that is only asked to look."""
+    plain = next(iter(BALANCERS.values()))()
+    mode: Literal["features", "exact"] = "features" if look.at == "features" else "exact"
+    return Engine(model.shared_parameters(), plain, mode=mode, tasks=list(model.tasks), network=model)

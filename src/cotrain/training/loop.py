@@ -20,6 +20,7 @@ from cotrain.model.freezing import check_frozen
 from cotrain.training.baseline import Baseline
 from cotrain.training.batch_finder import size_for
 from cotrain.training.checkpoint import copied
+from cotrain.training.diagnose import Look
 from cotrain.training.evaluate import Gathered, gather, mean_losses, scores
 from cotrain.training.feed import Batches, Feed
 from cotrain.training.history import History
@@ -44,7 +45,7 @@ class Trainer:
     train: settings, or the mapping of their keys. folder: where log.jsonl and checkpoint/ are written; nothing is without it.
     seed: of initial values (of a model not yet built), dropout and shuffling. watcher: is told of progress. fabric: a Fabric of your
     own, launched already (its device and precision then win over those of `train`). scored: how many rows are scored after the training,
-    whose time is kept free within `train.time_limit`. With several processes each calls `fit` with its
+    whose time is kept free within `train.time_limit`. look: where gradients are compared and how often, in place of `train.diagnose`. With several processes each calls `fit` with its
     own part of the rows, as many batches as the others, and the same validation rows; the first writes the folder.
 
     >>> import torch
@@ -70,6 +71,7 @@ class Trainer:
         watcher: Watcher | None = None,
         fabric: Fabric | None = None,
         scored: int = 0,
+        look: Look | None = None,
     ) -> None:
         if balancer is not None and engine is not None:
             raise ConfigError("a trainer takes balancer= or engine=, got both; give the balancer to the engine")
@@ -78,7 +80,7 @@ class Trainer:
             balancer=balancer or next(iter(BALANCERS.values()))(), tasks=list(model.tasks), network=model
         )
         self.folder = None if folder is None else Path(folder)
-        self.seed, self.scored, self.watcher = seed, scored, watcher or Silent()
+        self.seed, self.scored, self.look, self.watcher = seed, scored, look, watcher or Silent()
         self.place = Place(self.settings, fabric)
         check_monitor(self.settings.monitor, model.tasks)
         check_frozen(self.settings.freeze, list(model.tasks))
@@ -104,6 +106,7 @@ class Trainer:
             session = Session(
                 self.model, self.engine, self.place, train, feed, seen,
                 folder=self.folder, seed=self.seed, resume=resume, baseline=baseline, scored=self.scored,
+                look=self.look,
             )  # fmt: skip
             unsettle_(self.model, but=session.still)
             at = session.at

@@ -30,6 +30,7 @@ from cotrain.training.batch_finder import measure_sizes
 from cotrain.training.checkpoint import Checkpoints, same_settings
 from cotrain.training.clock import Clock
 from cotrain.training.cost import PeakMemory
+from cotrain.training.diagnose import Look
 from cotrain.training.ema import EMA
 from cotrain.training.feed import Feed
 from cotrain.training.history import History, Log
@@ -95,6 +96,7 @@ class Session:
         resume: bool,
         baseline: Baseline | None,
         scored: int = 0,
+        look: Look | None = None,
     ) -> None:
         self.clock = Clock(settings.limit, scored=scored)
         self.progress = 0.0
@@ -161,6 +163,7 @@ class Session:
             clip=settings.clip,
             patience=settings.patience_nonfinite,
             diagnose=settings.diagnose,
+            look=look,
             mixup=settings.mixup,
             seed=seed,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -19,10 +20,11 @@ from cotrain.balance.engine import Engine
 from cotrain.balance.report import Measurement, Report
 from cotrain.core.errors import TrainingError
 from cotrain.core.fields import Batch
-from cotrain.core.randomness import generator
+from cotrain.core.randomness import generator, layer_state, restore_layer_state
 from cotrain.model.compose import Model
 from cotrain.model.mixup import Mixing, draw_mixing
-from cotrain.training.diagnose import Diagnosis, Every
+from cotrain.training.diagnose import Diagnosis, Every, Look
+from cotrain.training.lookahead import buffers_aside
 from cotrain.training.optimise import NamedOptimizer, shorten_, total_norm
 from cotrain.training.place import Place
 from cotrain.training.still import trained
@@ -47,7 +49,7 @@ def labelled_rows(batches: Sequence[Batch], tasks: Iterable[str]) -> dict[str, T
 
 class Step:
     """Makes steps. clip: largest length of the gradient, or None. patience: non-finite steps in a row that end the training.
-    diagnose: steps between two looks at how the tasks' gradients agree, "auto" or None. mixup: alpha of MixUp, or None; what it draws is
+    diagnose: steps between two looks at how the tasks' gradients agree, "auto" or None; look: where and how often instead. mixup: alpha of MixUp, or None; what it draws is
     a function of `seed` and of the engine's count of steps, which every checkpoint holds.
 
     A task whose loss or gradient is not finite is left out of its step, counted, and the others go on (`Engine`). A step that cannot be
@@ -65,11 +67,12 @@ class Step:
         clip: float | None,
         patience: int,
         diagnose: Every = None,
+        look: Look | None = None,
         mixup: float | None = None,
         seed: int = 0,
     ) -> None:
         self.model, self.engine, self.optimizer, self.place = model, engine, optimizer, place
-        self.diagnosis = Diagnosis(engine, diagnose, len(model.tasks))
+        self.diagnosis = Diagnosis(engine, diagnose, model, look)
         self.clip, self.patience, self.in_a_row = clip, patience, 0
         self.lost_in_a_row: dict[str, int] = {}
         """For how many steps in a row each task has been left out, of those that had labels of it."""
@@ -100,7 +103,7 @@ class Step:
             self._update()
             tally.add_losses(reports)
             for report in reports:
-                tally.add_report(report, self.optimizer.lr)
+                tally.add_report(report, self.optimizer.lr, gramian=not self.diagnosis.apart)
             for look in looks:
                 tally.add_gramian(look, self.optimizer.lr)
             self.in_a_row = 0
@@ -115,6 +118,7 @@ class Step:
         reports: list[Report] = []
         looks: list[Measurement] = []
         for batches in window:
+            drawn = layer_state() if self.diagnosis.looks_ahead else None
             with self.place.autocast():
                 losses = trained(self.model.losses(batches, counts, self._mixings(batches)))
                 penalty = self.model.penalty()
@@ -123,13 +127,23 @@ class Step:
                 losses = {task: loss for task, loss in losses.items() if float(held[task]) > 0}
             if penalty is not None:
                 penalty = self.place.scaled({"penalty": penalty / (len(window) * self.place.processes)})["penalty"]
-            if (look := self.diagnosis.look(losses)) is not None:
+            again = partial(self._again, batches, counts, drawn)
+            if (look := self.diagnosis.look(losses, again, self.optimizer.lr)) is not None:
                 looks.append(look)
             scaled = self.place.scaled(losses)
             apart = self.compares and self.model.members == 1 and self.mixup is None
             rows = labelled_rows(batches, losses) if apart else None
             reports.append(self.engine.backward(scaled, penalty=penalty, rows=rows, loss_scale=self.place.loss_scale))
         return reports, looks
+
+    def _again(
+        self, batches: list[Batch], counts: dict[str, Tensor] | None, drawn: dict[str, Any] | None
+    ) -> dict[str, Tensor]:
+        """The losses of the same rows once more, under the same draws; no buffer (a running mean) is moved."""
+        if drawn is not None:
+            restore_layer_state(drawn)
+        with self.place.autocast(), buffers_aside(self.model):
+            return self.model.losses(batches, counts, self._mixings(batches))
 
     def _mixings(self, batches: list[Batch]) -> list[Mixing] | None:
         """How the rows of a micro-batch are mixed."""

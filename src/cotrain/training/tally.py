@@ -44,7 +44,7 @@ class _Sums:
 class Tally:
     """What an epoch's line of the log is made of. Everything is in `state_dict`, so that a resumed epoch gives the same line."""
 
-    KINDS = ("losses", "weights", "cosines", "norms", "affinity")
+    KINDS = ("losses", "weights", "cosines", "squares", "norms", "affinity", "shares")
 
     def __init__(self) -> None:
         self.held = {kind: _Sums() for kind in self.KINDS}
@@ -63,17 +63,20 @@ class Tally:
                 total[task] = total[task] + loss if task in total else loss
         self.held["losses"].add(tuple(total), torch.stack(tuple(total.values())))
 
-    def add_report(self, report: Report, lr: float) -> None:
-        """Count what the engine did with them, at this learning rate."""
+    def add_report(self, report: Report, lr: float, *, gramian: bool = True) -> None:
+        """Count what the engine did with them, at this learning rate; with `gramian` its Gramian too."""
         applied = report.applied
         if applied is not None:
             self.held["weights"].add(report.tasks, applied.mean(0) if applied.dim() == 2 else applied)
-        if report.gramian is not None:
+        if gramian and report.gramian is not None:
             self.add_gramian(Measurement(report.tasks, report.losses, report.gramian), lr)
 
     def add_gramian(self, measured: Measurement, lr: float) -> None:
         """Count how the gradients of one step agree."""
-        self.held["cosines"].add(measured.tasks, measured.cosines)
+        cosines, own = measured.cosines, measured.gramian.diagonal().clamp_min(1e-300)
+        self.held["cosines"].add(measured.tasks, cosines)
+        self.held["squares"].add(measured.tasks, cosines * cosines)
+        self.held["shares"].add(measured.tasks, measured.gramian / own)
         self.held["norms"].add(measured.tasks, measured.norms)
         self.held["affinity"].add(measured.tasks, lr * measured.gramian / measured.losses.clamp_min(1e-12))
 
@@ -82,18 +85,38 @@ class Tally:
         return self.held["losses"].per_task()
 
     def record(self) -> dict[str, Any]:
-        """The part of the epoch's line that comes from training; cosines, norms and
-        affinity ("a>b": of a step on a for b) are None where no Gramian was had.
+        """The part of the epoch's line that comes from training; what comes of Gramians is None where none was had.
+
+        looks: of how many a pair's mean is. spread: the standard deviation of its cosine over them. affinity, shares: "a>b", what a step on
+        a takes off b's loss, as a share of that loss, and of what a step on b itself takes off it (G_ab / G_bb).
         """
         return {
             "losses": self.losses(),
             "weights": self.held["weights"].per_task(),
             "cosines": self._pairs("cosines", "|") or None,
             "affinity": self._pairs("affinity", ">") or None,
+            "shares": self._pairs("shares", ">") or None,
+            "looks": self._looks() or None,
+            "spread": self._spread() or None,
             "norms": self.held["norms"].per_task() or None,
             "skipped": self.skipped,
             "left_out": dict(self.left_out),
         }
+
+    def _looks(self) -> dict[str, int]:
+        """{"a|b": steps whose cosine was taken}."""
+        count: dict[str, int] = {}
+        for tasks, _, times in self.held["cosines"].parts():
+            for i, first in enumerate(tasks):
+                for second in tasks[i + 1 :]:
+                    pair = f"{first}|{second}"
+                    count[pair] = count.get(pair, 0) + times
+        return count
+
+    def _spread(self) -> dict[str, float]:
+        """{"a|b": standard deviation of the cosine}."""
+        means, squares = self._pairs("cosines", "|"), self._pairs("squares", "|")
+        return {pair: max(squares[pair] - mean * mean, 0.0) ** 0.5 for pair, mean in means.items()}
 
     def _pairs(self, kind: str, sign: str) -> dict[str, float]:
         """{"a|b": mean} over the steps that had both: each pair once for a symmetric kind, in both directions for "a>b"."""
