@@ -28,6 +28,7 @@ class FieldSpec:
     "tokens" (ragged int64; `offsets` says where each row's begin) ...
     names: one a column. cardinalities: for categories, how many codes each column has (0 is "unseen or missing"); for tokens the one
     size of the vocabulary (0 is an unknown token, 1 stands for nothing and is free for an encoder's own marks).
+    vocabulary: for tokens, a word for whose codes they are: inputs of the same vocabulary mean the same by the same code.
     shape: the shape of one value, without the row axis. mean, std: for images, of each channel of the training rows, in 0 to 1.
     quantiles: for numbers, one rising tuple a column: quantiles of its values in the training rows, as they stand in the field, equal
     ones once (65 at most, from the smallest to the largest); empty where they are not known.
@@ -42,6 +43,7 @@ class FieldSpec:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     group: str = ""
+    vocabulary: str = ""
 
 
 InputSpec = Mapping[str, FieldSpec]

@@ -31,6 +31,7 @@ from cotrain.data.column_settings import Said
 from cotrain.data.columns import FIELDS, ColumnEncoder, FieldEncoder, FoldedEncoder, Part, PlacedEncoder, Training
 from cotrain.data.date_parts import DateEncoder
 from cotrain.data.drawn import LazyField
+from cotrain.data.feature_settings import TextSettings
 from cotrain.data.forest import ForestEncoder
 from cotrain.data.image_encoder import ImageEncoder
 from cotrain.data.infer import ENCODED, Column
@@ -39,6 +40,7 @@ from cotrain.data.manners import Manner, numbered
 from cotrain.data.numbers import NumberEncoder, as_floats
 from cotrain.data.settings import MISSING, DataSettings
 from cotrain.data.target_statistics import TargetEncoder, target_values
+from cotrain.data.tokens import TokenEncoder, Tokenizer, tokenizers
 from cotrain.data.words import BagEncoder
 
 FORMAT = 8
@@ -50,13 +52,22 @@ PLAIN = DataSettings()
 AnyEncoder = ColumnEncoder | FieldEncoder
 
 ENCODERS: tuple[type[AnyEncoder], ...] = (
-    NumberEncoder, CategoryEncoder, HashEncoder, TargetEncoder, DateEncoder, BagEncoder, ForestEncoder, ImageEncoder,
+    NumberEncoder, CategoryEncoder, HashEncoder, TargetEncoder, DateEncoder, BagEncoder, TokenEncoder, ForestEncoder, ImageEncoder,
 )  # fmt: skip
 _KINDS = {one.kind: one for one in ENCODERS}
 
 
-def fitted(frame: pl.DataFrame, column: Column, settings: DataSettings, training: Training) -> list[AnyEncoder]:
-    """The encoders of one column, fitted on `frame`, the training rows; none where a column of this kind is no input."""
+def fitted(
+    frame: pl.DataFrame,
+    column: Column,
+    settings: DataSettings,
+    training: Training,
+    tokenizing: Mapping[str, Tokenizer] | None = None,
+) -> list[AnyEncoder]:
+    """The encoders of one column, fitted on `frame`, the training rows; none where a column of this kind is no input.
+
+    tokenizing: {column: tokenizer} of the texts that become tokens, which several columns may share.
+    """
     series, said = frame[column.name], settings.of(column.name)
     if column.kind == "number":
         return [NumberEncoder.fit(column.name, as_floats(series), said.scaling, said.impute, said.outliers)]
@@ -66,10 +77,17 @@ def fitted(frame: pl.DataFrame, column: Column, settings: DataSettings, training
         return [DateEncoder.fit(series, column.form, parts=said.dates.parts, zone=said.dates.zone)]
     if column.kind == "text":
         text = said.text
+        if tokenizing is not None and column.name in tokenizing:
+            return [TokenEncoder(column.name, tokenizing[column.name], text.length, text.broken)]
         analyzer = None if text.analyzer == "auto" else text.analyzer
         return [
             BagEncoder.fit(
-                series, features=text.features, ngrams=text.ngrams, min_count=text.min_count, analyzer=analyzer
+                series,
+                features=text.features,
+                ngrams=text.ngrams,
+                min_count=text.min_count,
+                analyzer=analyzer,
+                broken=text.broken,
             )
         ]
     if column.kind == "image":
@@ -144,6 +162,7 @@ class TableEncoder:
         settings: DataSettings = PLAIN,
         *,
         training: Training | None = None,
+        texts: Mapping[str, TextSettings] | None = None,
         known: Sequence[str] = (),
         words: Sequence[str] = MISSING,
         manners: Mapping[str, Manner] | None = None,
@@ -153,14 +172,22 @@ class TableEncoder:
         """Fitted on the rows of `frame`, which must be training rows. Columns of other kinds than `ENCODED` are left out.
 
         training: targets of the same rows, for encoders that look at them. before: fitted encoders that come first; what they read is
-        not fitted again. groups: {column: group}; no encoder reads two of them.
+        not fitted again. groups: {column: group}; no encoder reads two of them. texts: {column: what holds for it if it is a text}, in
+        place of what the settings say.
         """
         training = training or Training()
         if groups:
             before = [one for one in before if len({groups.get(name) for name in one.columns}) == 1]
         read = {one.columns[0] for one in before if len(one.columns) == 1}
         new = [column for column in columns if column.name not in read]
-        encoders = [*before, *(one for column in new for one in fitted(frame, column, settings, training))]
+        ways = {
+            one.name: (texts or {}).get(one.name) or settings.of(one.name).text for one in new if one.kind == "text"
+        }
+        tokenizing = tokenizers(frame, ways)
+        encoders = [
+            *before,
+            *(one for column in new for one in fitted(frame, column, settings, training, tokenizing)),
+        ]
         if not encoders:
             kinds = ", ".join(f"{column.name} ({column.kind})" for column in columns) or "none"
             raise DataError(

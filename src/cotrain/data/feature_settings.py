@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -11,6 +11,8 @@ from cotrain.core.errors import ConfigError, nearest, unknown
 CategoryEncoding = Literal["auto", "codes", "hash", "target", "both"]
 DatePart = Literal["year", "month", "day", "weekday", "hour", "minute", "dayofyear", "weekend", "elapsed"]
 TextAnalyzer = Literal["auto", "word", "char"]
+TextEncoding = Literal["auto", "bag", "tokens"]
+TextTokenizer = Literal["auto", "word", "bpe", "character", "pretrained"]
 
 
 @dataclass(frozen=True)
@@ -50,29 +52,71 @@ class CategorySettings:
 
 @dataclass(frozen=True)
 class TextSettings:
-    """How texts become inputs: as weights of words (TF-IDF).
+    """How texts become inputs: as weights of words (TF-IDF), or as sequences of tokens.
 
-    features: words kept at most, the most frequent; a row holds as many numbers. ngrams: fewest and most words in a row that count as
-    one. min_count: training texts a word must stand in. analyzer: `word`; `char`, pieces of letters; `auto`, letters where the texts
-    have few blanks.
+    encoding: `bag`, a weight a word; `tokens`, a code a token, for encoders of texts; `auto`, tokens where the column's encoder reads them.
+    broken: bytes that are no UTF-8 are refused, or made missing; either way they are counted and the first is named.
+    Of bags. features: words kept at most, the most frequent; a row holds as many numbers. ngrams: fewest and most words in a row that
+    count as one. analyzer: `word`; `char`, pieces of letters; `auto`, letters where the texts have few blanks.
+    min_count: training texts a word must stand in; of tokens, how often one must be met in training.
+    Of tokens. tokenizer: `word`, `bpe` (byte pairs), `character`, `auto` (words, characters where the texts have few blanks), or `pretrained`:
+    that of `pretrained`, a folder or a name on the hub; an encoder with a pretrained model brings its own. vocabulary: codes at most, the
+    most frequent. length: tokens of a text at most, the rest is cut off. lower: in small letters. Columns with the same of these share
+    one tokenizer, trained on the texts of them all.
     """
 
+    encoding: TextEncoding = "auto"
     features: int = 512
     ngrams: tuple[int, int] = (1, 2)
     min_count: int = 2
     analyzer: TextAnalyzer = "auto"
+    tokenizer: TextTokenizer = "auto"
+    pretrained: str | None = None
+    vocabulary: int = 20_000
+    length: int = 256
+    lower: bool = True
+    broken: Literal["refuse", "missing"] = "refuse"
 
     def __post_init__(self) -> None:
-        _at_least("data.text.features", self.features, 1, "512 is the default")
-        _at_least("data.text.min_count", self.min_count, 1, "1 counts every word")
+        here = "data.text"
+        _at_least(f"{here}.features", self.features, 1, "512 is the default")
+        _at_least(f"{here}.min_count", self.min_count, 1, "1 counts every word")
+        _at_least(f"{here}.vocabulary", self.vocabulary, 3, "two codes are reserved; 20000 is the default")
+        _at_least(f"{here}.length", self.length, 1, "256 is the default")
         if len(self.ngrams) != 2 or not 1 <= self.ngrams[0] <= self.ngrams[1]:
             raise ConfigError(
-                "data.text.ngrams: the fewest and the most words in a row are expected, at least 1 and rising, "
+                f"{here}.ngrams: the fewest and the most words in a row are expected, at least 1 and rising, "
                 f"got {list(self.ngrams)}; for example [1, 2]"
             )
-        if self.analyzer not in get_args(TextAnalyzer):
-            known = get_args(TextAnalyzer)
-            raise ConfigError("data.text.analyzer: " + unknown("analyzer", str(self.analyzer), known))
+        for key, kinds in (
+            ("analyzer", TextAnalyzer), ("encoding", TextEncoding), ("tokenizer", TextTokenizer), ("broken", Literal["refuse", "missing"]),
+        ):  # fmt: skip
+            if getattr(self, key) not in get_args(kinds):
+                raise ConfigError(f"{here}.{key}: " + unknown(key, str(getattr(self, key)), get_args(kinds)))
+        if (self.tokenizer == "pretrained") != (self.pretrained is not None):
+            raise ConfigError(
+                f"{here}.pretrained: a pretrained tokenizer needs both words, got tokenizer '{self.tokenizer}' and pretrained "
+                f"{self.pretrained!r}; write for example {{tokenizer: pretrained, pretrained: bert-base-uncased}}"
+            )
+        self._refuse_idle(here)
+
+    def _refuse_idle(self, here: str) -> None:
+        """Raises ConfigError for a setting that the encoding, or the tokenizer, does not read."""
+        idle = {"bag": TOKENS_ONLY, "tokens": BAGS_ONLY}.get(self.encoding, ())
+        why, instead = f"encoding '{self.encoding}'", "or choose the other encoding"
+        if self.tokenizer == "pretrained" and self.encoding != "bag":
+            idle, why, instead = (*idle, *TRAINED_ONLY), "a pretrained tokenizer", "or train a tokenizer"
+        for part in fields(self):
+            if part.name in idle and getattr(self, part.name) != part.default:
+                raise ConfigError(
+                    f"{here}.{part.name}: {why} does not read it, got {getattr(self, part.name)!r}; take it out, {instead}"
+                )
+
+
+BAGS_ONLY = ("features", "ngrams", "analyzer")
+TOKENS_ONLY = ("tokenizer", "pretrained", "vocabulary", "length", "lower")
+TRAINED_ONLY = ("vocabulary", "lower", "min_count")
+"""Settings of texts that bags alone, tokens alone, and tokenizers trained here alone read."""
 
 
 @dataclass(frozen=True)

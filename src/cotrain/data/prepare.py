@@ -26,9 +26,11 @@ from cotrain.data.account import change_steps, counted_changes, described_column
 from cotrain.data.choose import check_columns, chosen, columns_read, target_columns, used_kinds
 from cotrain.data.clean import Step, marks, repeated
 from cotrain.data.columns import Training
+from cotrain.data.decoded import decoded_texts
 from cotrain.data.drawn import RowData
 from cotrain.data.earlier import Earlier
 from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
+from cotrain.data.feature_settings import TextSettings
 from cotrain.data.infer import infer
 from cotrain.data.leak_account import all_leaks
 from cotrain.data.leaving import staying
@@ -77,6 +79,7 @@ def prepare(
     source: str = "main",
     earlier: Earlier | None = None,
     groups: Mapping[str, str] | None = None,
+    texts: Mapping[str, TextSettings] | None = None,
 ) -> Prepared:
     """A table made ready for training: encoders and codecs are fitted on the training split only, kinds are seen in all rows.
 
@@ -86,6 +89,7 @@ def prepare(
     task_weights: {task: column of row weights for it alone}. Columns that split or weigh the rows are no inputs.
     earlier: what an earlier run fitted; its columns and tasks are not fitted again.
     groups: {input column: its group} where each group of columns is to have fields of its own.
+    texts: {column: what holds for it if it is a text}, in place of what the settings say: its encoder reads one form alone.
     A row is never dropped for a missing target; `drop_duplicates` drops repeated rows from the training split only.
 
     Raises ConfigError for columns that are not there or named twice over, DataError for cells that cannot be what is said.
@@ -98,7 +102,7 @@ def prepare(
     about = () if earlier is None else (earlier.digest,)
     kinds = used_kinds(settings.kinds, table.frame.columns, ready)
     stamps = picture_stamps(ready.frame, ready.inputs, settings, kinds, table.folder) if cache is not None else []
-    beside = (*stamps, *about, *([dict(groups)] if groups else []))
+    beside = (*stamps, *about, *([dict(groups)] if groups else []), texts)
     named = (ready.inputs, targets, how, task_weights, seed, source, *beside)
     key = key_for(table, *named) if cache is not None else None
     notes: list[str] = []
@@ -110,13 +114,15 @@ def prepare(
             lazy = encoder.lazily(ready.frame, entry.lazy, folder=table.folder)
             return Prepared(entry.data.beside(lazy, list(encoder.specs)), encoder, codecs, entry.kept["report"])
         notes += [wrong] if wrong else []
+    frame, undecoded = decoded_texts(ready.frame, settings)
+    ready = replace(ready, frame=frame)
     columns = infer(ready.frame, kinds, columns=(*ready.inputs, *target_columns(ready.targets)))
     taken = [columns[name] for name in ready.inputs]
     check_columns(settings, table.frame.columns, taken)
     parts = split_rows(ready.frame, split, seed=seed, targets=target_columns(ready.targets), parts=table.parts)
     splits = dict(parts.rows)
     rows = marks(comparable(ready.frame, taken), [*ready.inputs, *target_columns(ready.targets)])
-    steps = [*table.steps, *ready.steps, *without_repeated(rows, splits, settings.drop_duplicates)]
+    steps = [*table.steps, *ready.steps, *undecoded, *without_repeated(rows, splits, settings.drop_duplicates)]
     before = () if earlier is None else read_as_said(earlier.reused(ready.inputs), settings)
     pictures = read_pictures(ready.frame, taken, settings, table.folder, splits["train"].numpy(), before)
     steps += pictures.steps()
@@ -141,6 +147,7 @@ def prepare(
         taken,
         settings,
         training=Training(labels, derive(seed, "encoders"), pictures.found, splits["train"].numpy()),
+        texts=texts,
         known=table.frame.columns,
         words=table.reading.words,
         manners=table.manners if earlier is None else {**dict(earlier.encoder.manners), **table.manners},

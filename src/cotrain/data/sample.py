@@ -14,6 +14,7 @@ from cotrain.core.errors import ConfigError, DataError, unknown
 from cotrain.core.fields import Batch, Field
 from cotrain.core.randomness import generator
 from cotrain.data.drawn import LazyField, RowData
+from cotrain.data.lengths import by_length, lengths_of
 
 
 class EncodedData:
@@ -42,6 +43,7 @@ class EncodedData:
         self._inputs = [_Taker(name, one) for name, one in self.inputs.items()]
         self._targets = [_Taker(name, one) for name, one in self.targets.items()]
         self._ones = torch.ones(0, dtype=torch.bool)
+        self._lengths = lengths_of(self.inputs)
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -50,6 +52,11 @@ class EncodedData:
     def lazy(self) -> dict[str, LazyField]:
         """{name: input} of those whose values are made when a batch is drawn."""
         return {name: one for name, one in self.inputs.items() if not isinstance(one, Field)}
+
+    @property
+    def longest(self) -> int:
+        """The most values that the ragged inputs of a row hold together (words of its texts); 1 where none is ragged."""
+        return 1 if self._lengths is None or not len(self) else int(self._lengths.max())
 
     def beside(self, more: Mapping[str, Field | LazyField], order: Sequence[str]) -> EncodedData:
         """The same with more inputs, all in the given order."""
@@ -154,10 +161,15 @@ class EncodedData:
         shuffle: bool = False,
         drop_last: bool = False,
     ) -> Iterator[Batch]:
-        """One epoch over a split in batches of `size` rows (the last may be smaller, and is left out with `drop_last`)."""
+        """One epoch over a split in batches of `size` rows (the last may be smaller, and is left out with `drop_last`).
+
+        Shuffled rows that are ragged (texts) come with others of near length, `by_length`.
+        """
         if size < 1:
             raise ConfigError(f"a batch size of at least 1 is expected, got {size}")
         order = self.order(split, seed=seed, epoch=epoch, shuffle=shuffle)
+        if shuffle and seed is not None and self._lengths is not None:
+            order = by_length(order, self._lengths[order], size, generator(seed, "lengths", self.source, epoch))
         if drop_last:
             order = order[: len(order) // size * size]
         for rows in torch.split(order, size) if len(order) else ():

@@ -25,8 +25,10 @@ from cotrain.core.state import plain
 from cotrain.data.account import Changes, change_steps, counted_changes
 from cotrain.data.choose import chosen, columns_read, some_weights, target_columns
 from cotrain.data.clean import Step, finite
+from cotrain.data.columns import FieldEncoder
 from cotrain.data.earlier import Earlier
 from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
+from cotrain.data.feature_settings import TextSettings
 from cotrain.data.manners import numbered
 from cotrain.data.notes import Notes
 from cotrain.data.picture_cells import picture_form
@@ -56,6 +58,7 @@ def prepare_stream(
     source: str = "main",
     earlier: Earlier | None = None,
     groups: Mapping[str, str] | None = None,
+    texts: Mapping[str, TextSettings] | None = None,
 ) -> Prepared:
     """Files made ready for training piece by piece; arguments as those of `prepare`. Memory does not grow with the rows.
 
@@ -79,6 +82,7 @@ def prepare_stream(
         source,
         *(() if earlier is None else (earlier.digest,)),
         *([dict(groups)] if groups else []),
+        repr(texts),
     )
     notes = Notes()
     if cache is not None:
@@ -88,7 +92,10 @@ def prepare_stream(
         notes.add([wrong] if wrong else [])
     names = target_columns({task: codec.columns for task, codec in targets.items()})
     seen = survey(table, settings.split, seed=seed, targets=names)
-    fit = fitted_on_sample(table, seen, targets, inputs, settings, task_weights or {}, seed, source, earlier, groups)
+    fit = fitted_on_sample(
+        table, seen, targets, inputs, settings, task_weights or {}, seed, source, earlier, groups, texts
+    )
+    refuse_ragged(fit)
     place = scratch(cache, key) if cache is not None else Path(tempfile.mkdtemp(prefix="cotrain-shards-"))
     try:
         writer = ShardWriter(place, seen.expected, seed)
@@ -142,6 +149,18 @@ def refuse_pictures(frame: pl.DataFrame, inputs: Sequence[str], kinds: Mapping[s
             )
 
 
+def refuse_ragged(fit: Prepared) -> None:
+    """Raises ConfigError for inputs of several values a row, which shards do not hold."""
+    ragged = [
+        one.columns[0] for one in fit.encoder.encoders if isinstance(one, FieldEncoder) and one.spec.kind == "tokens"
+    ]
+    if ragged:
+        raise ConfigError(
+            f"data.stream: texts as tokens are only read where all rows are in memory, and these are read piece by piece (column '{ragged[0]}'); "
+            "set data.stream to false, or data.text.encoding to bag with an encoder of tables"
+        )
+
+
 def of_entry(entry: ShardEntry, targets: Mapping[str, Codec]) -> Prepared:
     """What was kept, ready for training."""
     codecs = {task: type(codec).from_json(entry.kept["codecs"][task]) for task, codec in targets.items()}
@@ -164,6 +183,7 @@ def fitted_on_sample(
     source: str,
     earlier: Earlier | None = None,
     groups: Mapping[str, str] | None = None,
+    texts: Mapping[str, TextSettings] | None = None,
 ) -> Prepared:
     """`prepare` on the sampled rows, in the splits they were dealt to."""
     order = np.argsort(seen.where, kind="stable")
@@ -185,6 +205,7 @@ def fitted_on_sample(
         source=source,
         earlier=earlier,
         groups=groups,
+        texts=texts,
     )
 
 

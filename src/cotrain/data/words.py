@@ -20,8 +20,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cotrain.core.state import plain
-from cotrain.data.columns import Part
-from cotrain.data.typed import as_words
+from cotrain.data.columns import Change, Part
+from cotrain.data.decoded import Broken, decoded
 
 TOKEN = r"(?u)\b\w+\b"
 BLANKS = 0.05
@@ -61,6 +61,7 @@ class BagEncoder:
     analyzer: Analyzer
     ngrams: tuple[int, int]
     indicator: bool
+    broken: Broken = "refuse"
 
     @staticmethod
     def fit(
@@ -70,23 +71,24 @@ class BagEncoder:
         ngrams: tuple[int, int] = (1, 2),
         min_count: int = 2,
         analyzer: Analyzer | None = None,
+        broken: Broken = "refuse",
     ) -> BagEncoder:
         """Fitted on the training rows of a column; the order of the rows does not matter.
 
         features: words at most. min_count: training texts a word must stand in (where no word does, every word counts). analyzer:
-        by words or letters; None looks at the texts.
+        by words or letters; None looks at the texts. broken: what becomes of bytes that are no text.
 
         >>> encoder = BagEncoder.fit(pl.Series("review", ["good food", "good wine", "bad food"]), ngrams=(1, 1), min_count=2)
         >>> encoder.vocabulary, [round(float(one), 3) for one in encoder.encode(pl.Series(["good bad good"]))[0]]
         (('food', 'good'), [0.0, 1.0])
         """
-        texts = as_words(series)
+        texts, _ = decoded(series, broken)
         held = texts.drop_nulls()
         how = analyzer or analyzer_for(held)
         vocabulary, idf = _counted(held.to_list(), features, ngrams, min_count, how)
         if not vocabulary:
             vocabulary, idf = _counted(held.to_list(), features, ngrams, 1, how)
-        return BagEncoder(series.name, vocabulary, idf, how, (ngrams[0], ngrams[1]), texts.has_nulls())
+        return BagEncoder(series.name, vocabulary, idf, how, (ngrams[0], ngrams[1]), texts.has_nulls(), broken)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -121,9 +123,14 @@ class BagEncoder:
         """The weights of any rows."""
         return Part(self.encode(frame[self.name]))
 
+    def changes(self, frame: pl.DataFrame) -> list[Change]:
+        """Bytes that were no text."""
+        _, broken = decoded(frame[self.name], self.broken)
+        return [Change("text not decoded", self.name, broken, "made missing")]
+
     def encode(self, series: pl.Series) -> NDArray[np.float32]:
         """[B, C] float32 weights, and the mark of missing texts where there is one; each text by itself."""
-        texts = as_words(series)
+        texts, _ = decoded(series, self.broken)
         out = np.zeros((len(texts), len(self.features)), dtype=np.float32)
         if self.vocabulary:
             vectorizer = _vectorizer(self.analyzer, self.ngrams, vocabulary=list(self.vocabulary))

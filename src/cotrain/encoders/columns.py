@@ -23,7 +23,8 @@ KINDS = ("number", "bag", "category")
 """What an encoder of tables reads, in the order it stands in the vector."""
 
 BETTER = {
-    "image": "; encoders of pictures are convnet, resnet18, resnet34 and resnet50. Beside other columns, name the inputs, each with an encoder of its own"
+    "image": "; encoders of pictures are convnet, resnet18, resnet34 and resnet50. Beside other columns, name the inputs, each with an encoder of its own",
+    "tokens": "; say data.text.encoding: bag, or choose an encoder of texts: text_conv, text_gru, text_transformer, pretrained_text",
 }
 """{kind that a table has not: what to do about it}."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,6 +39,13 @@ class LinearHead:
         pooling = Pooling(shapes, self.pool, cells=self.cells, per_stage=self.per_stage)
         layers = nn.Sequential(nn.Dropout(self.dropout), last_layer(shapes[-1], pooling.width, outputs))
         return PooledHead(layers, pooling)
+
+
+def plain_head(encoder: object) -> LinearHead:
+    """The linear head for an encoder's features, pooled as its settings say (`pool`), else by the mean; with several, {source: settings}, where all agree."""
+    encoders = encoder.values() if isinstance(encoder, Mapping) else [encoder]
+    pools: set[Pool] = {getattr(one, "pool", "mean") for one in encoders}
+    return LinearHead(pool=pools.pop() if len(pools) == 1 else "mean")
 
 
 def last_layer(shape: Shape, width: int, outputs: int) -> nn.Module:

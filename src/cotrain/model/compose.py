@@ -17,7 +17,7 @@ from cotrain.core.fields import Batch, Field, label_count
 from cotrain.core.naming import slot
 from cotrain.core.signals import Shape
 from cotrain.core.spec import EncoderSettings, Head, Headed, HeadSettings, InputSpec, SharingSettings, Task
-from cotrain.heads.linear import LinearHead, PooledHead
+from cotrain.heads.linear import PooledHead, plain_head
 from cotrain.model.answers import Answers
 from cotrain.model.freezing import check_frozen, freeze_, modules_named, rest_
 from cotrain.model.given import beside_parents, check_given, parent_of, with_parents
@@ -177,7 +177,7 @@ class Model(nn.Module):
             )
         settings = task.head
         if settings is None:
-            settings = self._recipe["head"] or LinearHead()
+            settings = self._recipe["head"] or plain_head(self._recipe["encoder"])
             settings = task.headed(settings) if isinstance(task, Headed) else settings
         return settings.build(shapes, task.outputs)
 

@@ -75,7 +75,7 @@ def train_network(
     known = known_constants(model.tasks, data, size, at_once=augmentation is not None or pictures)
     feed = train if augmentation is None else augmentation.over(train, seed=seed)
     history = trainer.fit(feed, valid, resume=resume, baseline=known)
-    example = data.first("train", rows_at_once(example))
+    example = data.first("train", rows_at_once(example, longest(data)))
     return Trained(model, history, cost(model, example) | _cost_of(history))
 
 
@@ -136,7 +136,7 @@ def scoring(data: RowData, split: str) -> Batches | None:
     """The batches of a split in order, or None if it is empty."""
     if not data.counts.get(split):
         return None
-    size = rows_at_once(data.first(split, 1))
+    size = rows_at_once(data.first(split, 1), longest(data))
     return lambda epoch: data.batches(split, size)
 
 
@@ -149,3 +149,8 @@ def gathered(model: Model, data: RowData, split: str) -> dict[str, Gathered]:
 def whole(data: RowData, split: str) -> Batch | None:
     """A split as one batch, or None if it is empty."""
     return data.whole(split) if data.counts.get(split) else None
+
+
+def longest(data: RowData) -> int:
+    """The most words that a row of texts has; 1 where there are none."""
+    return data.longest if isinstance(data, EncodedData) else 1

@@ -35,7 +35,7 @@ def predict(
     data = EncodedData(fields, splits={"new": torch.arange(rows)})
     parts: dict[str, list[Any]] = {name: [] for name in model.tasks}
     if rows:
-        for _, outputs in predictions(model, data.batches("new", rows_at_once(data.first("new", 1)))):
+        for _, outputs in predictions(model, data.batches("new", rows_at_once(data.first("new", 1), data.longest))):
             for name, output in outputs.items():
                 parts[name].append(output)
     notes += [note for one in data.lazy.values() for note in one.notes()]

@@ -27,6 +27,7 @@ from cotrain.recipe.build import build_task, build_tasks
 from cotrain.recipe.config import Config
 from cotrain.recipe.inputs import assign, no_column
 from cotrain.recipe.problems import ConfigProblems, Keys, Problem
+from cotrain.recipe.texts import texts_of
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def load_rows(config: Config, own: Earlier | None = None) -> Rows:
     try:
         targets = {task.name: task.codec for task in build_tasks(config)}
         how = dataclasses.replace(settings, kinds=kinds)
+        texts = texts_of(config, assigned)
         cache = None if settings.cache is None or config.table is not None else Path(settings.cache)
         if isinstance(table, LargeTable):
             prepared = prepare_stream(
@@ -81,6 +83,7 @@ def load_rows(config: Config, own: Earlier | None = None) -> Rows:
                 cache=cache,
                 earlier=earlier,
                 groups=groups,
+                texts=texts,
             )
         else:
             prepared = prepare(
@@ -93,6 +96,7 @@ def load_rows(config: Config, own: Earlier | None = None) -> Rows:
                 cache=cache,
                 earlier=earlier,
                 groups=groups,
+                texts=texts,
             )
     except (ConfigError, DataError) as error:
         raise placed(config, error) from error

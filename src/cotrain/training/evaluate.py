@@ -60,15 +60,20 @@ NUMBERS_AT_ONCE = 1 << 20
 """So many numbers of pictures are given to a network at once, about: a convolutional net holds some hundred times as many."""
 
 
-def rows_at_once(example: Batch) -> int:
-    """How many rows like these are scored at once: fewer where they hold pictures.
+WORDS_AT_ONCE = 1 << 17
+"""So many words of texts are given to a network at once at most: their features are some hundred numbers each."""
+
+
+def rows_at_once(example: Batch, longest: int = 1) -> int:
+    """How many rows like these are scored at once: fewer where they hold pictures, or texts of up to `longest` words.
 
     >>> from cotrain.core.fields import Field
     >>> rows_at_once(Batch({"photo": Field.dense(torch.zeros(1, 3, 32, 32))})), rows_at_once(Batch({"x": Field.dense(torch.zeros(1, 9))}))
     (341, 4096)
     """
     numbers = sum(one.values[0].numel() for one in example.inputs.values() if one.values.dim() > 2 and len(one.values))
-    return min(ROWS_AT_ONCE, max(8, NUMBERS_AT_ONCE // numbers)) if numbers else ROWS_AT_ONCE
+    pictures = NUMBERS_AT_ONCE // numbers if numbers else ROWS_AT_ONCE
+    return min(ROWS_AT_ONCE, max(8, min(pictures, WORDS_AT_ONCE // max(longest, 1))))
 
 
 def predictions(
