@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cotrain.encoders.mlp import MLP
     from cotrain.encoders.periodic import Periodic
     from cotrain.encoders.piecewise_linear import PiecewiseLinear
+    from cotrain.encoders.pretrained_image import PretrainedImage
     from cotrain.encoders.residual_pictures import ResNet18, ResNet34, ResNet50
     from cotrain.encoders.resnet import ResNet
     from cotrain.encoders.tabm import TabM
@@ -75,6 +76,7 @@ __all__ = [
     "ResNet18",
     "ResNet34",
     "ResNet50",
+    "PretrainedImage",
     "PiecewiseLinear",
     "Periodic",
     "Apart",
@@ -116,6 +118,7 @@ _HOME = {
     "ResNet18": "cotrain.encoders.residual_pictures",
     "ResNet34": "cotrain.encoders.residual_pictures",
     "ResNet50": "cotrain.encoders.residual_pictures",
+    "PretrainedImage": "cotrain.encoders.pretrained_image",
     "PiecewiseLinear": "cotrain.encoders.piecewise_linear",
     "Periodic": "cotrain.encoders.periodic",
     "Apart": "cotrain.sharing.apart",

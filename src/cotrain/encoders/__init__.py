@@ -13,6 +13,7 @@ from cotrain.encoders.linear_numbers import LinearNumbers
 from cotrain.encoders.mlp import MLP
 from cotrain.encoders.periodic import Periodic
 from cotrain.encoders.piecewise_linear import PiecewiseLinear
+from cotrain.encoders.pretrained_image import PretrainedImage
 from cotrain.encoders.pretrained_text import PretrainedText
 from cotrain.encoders.residual_pictures import ResNet18, ResNet34, ResNet50
 from cotrain.encoders.resnet import ResNet
@@ -23,6 +24,6 @@ from cotrain.encoders.text_transformer import TextTransformer
 
 __all__ = [
     "MLP", "FTTransformer", "LinearNumbers", "Periodic", "PiecewiseLinear", "ResNet", "TabM",
-    "ConvNet", "ResNet18", "ResNet34", "ResNet50",
+    "ConvNet", "ResNet18", "ResNet34", "ResNet50", "PretrainedImage",
     "TextConv", "TextGRU", "TextTransformer", "PretrainedText",
 ]  # fmt: skip
