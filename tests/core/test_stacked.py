@@ -176,3 +176,20 @@ def test_redrawn_layers_begin_anew_attention_included() -> None:
     assert not torch.equal(redrawn(attention).in_proj_weight, attention.in_proj_weight)
     linear = nn.Sequential(nn.Linear(4, 4))
     assert not torch.equal(redrawn(linear)[0].weight, linear[0].weight)
+
+
+def test_a_relu_behind_a_stacked_linear_layer_is_part_of_it_and_changes_nothing() -> None:
+    stage = Stage(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3), nn.ReLU())
+    many = stack(stage, 3)
+    assert [type(layer).__name__ for layer in many.layers] == ["StackedLinear", "Identity"] * 2
+    for x in (torch.randn(1, 7, 4), torch.randn(3, 7, 4)):
+        x.requires_grad_()
+        out = many(Signal(x)).values
+        first, second = many.layers[0], many.layers[2]
+        hidden = torch.relu(torch.einsum("ebi,eoi->ebo", x.expand(3, 7, 4), first.weight) + first.bias[:, None])
+        expected = torch.relu(torch.einsum("ebi,eoi->ebo", hidden, second.weight) + second.bias[:, None])
+        torch.testing.assert_close(out, expected)
+        given = torch.autograd.grad(out.square().sum(), [x, first.weight, second.bias], retain_graph=True)
+        wanted = torch.autograd.grad(expected.square().sum(), [x, first.weight, second.bias])
+        for one, other in zip(given, wanted, strict=True):
+            torch.testing.assert_close(one, other)

@@ -15,6 +15,7 @@ from cotrain.core.signals import Signal
 from cotrain.core.spec import FieldSpec
 from cotrain.encoders.mlp import MLP
 from cotrain.sharing.apart import Apart
+from cotrain.sharing.gates import mixed
 from cotrain.sharing.hard import Hard
 from cotrain.sharing.mmoe import MMoE, MMoESharing
 
@@ -189,3 +190,11 @@ def test_hard_sharing_hands_every_task_the_signals_after_each_stage(settings: Ha
         torch.testing.assert_close(signals[2].values, encoder.stages[1](first).values)
     assert sharing.penalty() is None
     assert sharing.usage() == {}
+
+
+def test_small_groups_of_experts_are_mixed_together_as_apart() -> None:
+    for width in (3, 150, 300):  # each group small, only both together large, each large
+        gate = torch.softmax(torch.randn(5, 4), 1)
+        parts = [torch.randn(2, 5, width), torch.randn(2, 5, width)]
+        expected = torch.einsum("be,ebd->bd", gate, torch.cat(parts))
+        torch.testing.assert_close(mixed(gate, parts), expected)

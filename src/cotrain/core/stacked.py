@@ -58,7 +58,8 @@ class Residual(nn.Module):
 class StackedLinear(nn.Module):
     """y[e] = x[e] W[e]^T + b[e] for all copies in one batched product. weight [E, o, i], bias [E, o] or None.
 
-    Where all copies read the same x, [1, B, ..., i], it is one plain product.
+    Where all copies read the same x, [1, B, ..., i], it is one plain product. rectified: y is max(y, 0), set in place, for a layer that a
+    ReLU follows: a product of all copies is large, and a second one beside it costs as much as a fifth of the step.
     Initial values: each copy as `nn.Linear` (uniform in +-1/sqrt(i)).
     """
 
@@ -67,16 +68,19 @@ class StackedLinear(nn.Module):
         bound = inputs**-0.5 if inputs else 0.0
         self.weight = nn.Parameter(torch.empty(copies, outputs, inputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(copies, outputs).uniform_(-bound, bound)) if bias else None
+        self.rectified = False
 
     def forward(self, x: Tensor) -> Tensor:
         copies, outputs, inputs = self.weight.shape
         if len(x) == 1:  # all copies read the same: their outputs side by side in one product
             bias = None if self.bias is None else self.bias.view(-1)
             side = F.linear(x[0], self.weight.view(-1, inputs), bias)
+            side = side.relu_() if self.rectified else side
             return side.reshape(*x.shape[1:-1], copies, outputs).movedim(-2, 0)
         flat = x.reshape(copies, -1, inputs)
         weight = self.weight.transpose(1, 2)
         out = torch.bmm(flat, weight) if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), flat, weight)
+        out = out.relu_() if self.rectified else out
         return out.reshape(*x.shape[:-1], outputs)
 
 
@@ -231,11 +235,22 @@ def stack_layer(layer: nn.Module, copies: int, *, alike: bool = False) -> nn.Mod
     Every copy is drawn afresh; with `alike` all begin with the layer's own values.
     """
     if type(layer) is nn.Sequential:
-        return nn.Sequential(*(stack_layer(inner, copies, alike=alike) for inner in layer))
+        return nn.Sequential(*joined([stack_layer(inner, copies, alike=alike) for inner in layer]))
     stacked = _stacked(layer, copies)
     if stacked is None or (alike and not _begun_alike_(stacked, layer, copies)):
         return Looped([replica(layer, alike=alike) for _ in range(copies)])
     return stacked
+
+
+def joined(layers: list[nn.Module]) -> list[nn.Module]:
+    """The layers, with every ReLU that follows a stacked linear layer done by it; an identity stands in its place, so that names stay."""
+    out = list(layers)
+    for place in range(1, len(out)):
+        before = out[place - 1]
+        if isinstance(before, StackedLinear) and type(out[place]) is nn.ReLU:
+            before.rectified = True
+            out[place] = nn.Identity()
+    return out
 
 
 def _stacked(layer: nn.Module, copies: int) -> nn.Module | None:
@@ -282,7 +297,7 @@ def stack(stage: nn.Module, copies: int, *, alike: bool = False) -> nn.Module:
     Every copy is drawn afresh; with `alike` all begin with the stage's own values, so that a pretrained stage keeps what it knows.
     """
     if type(stage) is Stage:
-        return Stage(*(stack_layer(layer, copies, alike=alike) for layer in stage.layers))
+        return Stage(*joined([stack_layer(layer, copies, alike=alike) for layer in stage.layers]))
     stacked = stage.stacked(copies) if isinstance(stage, Stackable) else None
     if stacked is None or (alike and not _begun_alike_(stacked, stage, copies)):
         return LoopedStage([replica(stage, alike=alike) for _ in range(copies)])

@@ -89,6 +89,9 @@ def mixed(gate: Tensor, stacked: Sequence[Tensor] | Tensor) -> Tensor:
     [[7.0]]
     """
     parts = [stacked] if isinstance(stacked, Tensor) else list(stacked)
+    numbers = [part[:, 0].numel() for part in parts]
+    if len(parts) > 1 and max(numbers) < SMALL <= sum(numbers):  # only together are they large enough for a product
+        return _mixed(gate.to(parts[0].dtype), torch.cat([part.transpose(0, 1) for part in parts], 1).transpose(0, 1))
     weights = torch.split(gate.to(parts[0].dtype), [len(part) for part in parts], 1)
     out = _mixed(weights[0], parts[0])
     for weight, part in zip(weights[1:], parts[1:], strict=True):
