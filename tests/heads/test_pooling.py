@@ -9,7 +9,12 @@ import torch
 
 from cotrain.core.errors import ConfigError
 from cotrain.core.signals import Shape, Signal
-from cotrain.heads.linear import LinearHead
+from cotrain.encoders.convnet import ConvNet
+from cotrain.encoders.mlp import MLP
+from cotrain.encoders.text_conv import TextConv
+from cotrain.encoders.text_gru import TextGRU
+from cotrain.encoders.text_transformer import TextTransformer
+from cotrain.heads.linear import LinearHead, plain_head
 from cotrain.heads.mlp import MLPHead
 from cotrain.heads.pooling import POOLS, Attention, Grid, Max, Pooling
 
@@ -123,3 +128,11 @@ def test_poolings_that_cannot_be_are_refused(settings: Any, wrong: dict[str, Any
 def test_a_grid_over_a_sequence_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"grid needs a map .* is a sequence; use pool: attention"):
         LinearHead(pool="grid").build([Shape("sequence", 3)], 1)
+
+
+def test_heads_without_a_pooling_of_their_own_take_what_the_encoder_says_of_heads() -> None:
+    """Kim's convolutions and gated units: the largest over the text. A convnet's own `pool` is about its maps, not about heads."""
+    for encoder, pool in ((TextConv(), "max"), (TextGRU(), "max"), (TextTransformer(), "mean"), (ConvNet(), "mean"), (MLP(), "mean"), (None, "mean")):  # fmt: skip
+        assert plain_head(encoder) == LinearHead(pool=pool)
+    assert plain_head({"a": TextConv(), "b": TextGRU()}).pool == "max"
+    assert plain_head({"a": TextConv(), "b": MLP()}).pool == "mean"

@@ -35,7 +35,7 @@ class PretrainedText:
     name: ClassVar[str] = "pretrained_text"
     source: ClassVar[str] = "J. Devlin et al., BERT, NAACL 2019"
     reads: ClassVar[tuple[str, ...]] = ("tokens",)
-    pool: ClassVar[str] = "mean"
+    head_pool: ClassVar[str] = "mean"
     model: str
 
     @property

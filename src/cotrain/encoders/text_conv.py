@@ -38,7 +38,7 @@ class TextConv:
     name: ClassVar[str] = "text_conv"
     source: ClassVar[str] = "Y. Kim, Convolutional Neural Networks for Sentence Classification, EMNLP 2014"
     reads: ClassVar[tuple[str, ...]] = ("tokens",)
-    pool: ClassVar[str] = "max"
+    head_pool: ClassVar[str] = "max"
     embedding: int = 128
     widths: Sequence[int] = (3, 4, 5)
     filters: int = 100

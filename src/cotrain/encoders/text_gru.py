@@ -37,7 +37,7 @@ class TextGRU:
     name: ClassVar[str] = "text_gru"
     source: ClassVar[str] = "K. Cho et al., Learning Phrase Representations using RNN Encoder-Decoder, EMNLP 2014"
     reads: ClassVar[tuple[str, ...]] = ("tokens",)
-    pool: ClassVar[str] = "max"
+    head_pool: ClassVar[str] = "max"
     embedding: int = 128
     width: int = 256
     layers: int = 1

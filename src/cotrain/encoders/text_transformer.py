@@ -36,7 +36,7 @@ class TextTransformer:
     name: ClassVar[str] = "text_transformer"
     source: ClassVar[str] = "A. Vaswani et al., NeurIPS 2017; J. Su et al., RoFormer, Neurocomputing 2024"
     reads: ClassVar[tuple[str, ...]] = ("tokens",)
-    pool: ClassVar[str] = "mean"
+    head_pool: ClassVar[str] = "mean"
     blocks: int = 2
     width: int = 128
     heads: int = 4

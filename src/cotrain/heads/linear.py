@@ -42,9 +42,9 @@ class LinearHead:
 
 
 def plain_head(encoder: object) -> LinearHead:
-    """The linear head for an encoder's features, pooled as its settings say (`pool`), else by the mean; with several, {source: settings}, where all agree."""
+    """The linear head for an encoder's features, pooled as its settings say (`head_pool`), else by the mean; with several, {source: settings}, where all agree."""
     encoders = encoder.values() if isinstance(encoder, Mapping) else [encoder]
-    pools: set[Pool] = {getattr(one, "pool", "mean") for one in encoders}
+    pools: set[Pool] = {getattr(one, "head_pool", "mean") for one in encoders}
     return LinearHead(pool=pools.pop() if len(pools) == 1 else "mean")
 
 
