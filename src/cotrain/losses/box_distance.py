@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from cotrain.core.fields import Field, weighted
-from cotrain.losses.boxes import box_pair
+from cotrain.losses.boxes import beyond, box_pair
 
 
 def box_l1(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -20,7 +20,7 @@ def box_l1(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor
     0.09375
     """
     guess, truth = box_pair(output, target)
-    return weighted((guess - truth).abs(), target, weight)
+    return weighted((guess - truth).abs() + beyond(output), target, weight)
 
 
 def box_squared(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -30,4 +30,4 @@ def box_squared(output: Tensor, target: Field, weight: Tensor | None) -> tuple[T
     hundredth, and a large box more than a small one.
     """
     guess, truth = box_pair(output, target)
-    return weighted((guess - truth).square(), target, weight)
+    return weighted((guess - truth).square() + beyond(output), target, weight)

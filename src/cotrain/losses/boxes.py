@@ -14,6 +14,9 @@ from torch import Tensor
 from cotrain.core.errors import DataError
 from cotrain.core.fields import Field
 
+FAR = 6.0
+"""Outputs further from 0 are drawn back; their sigmoid is .0025 or .9975."""
+
 LEAST_AREA = 1e-12
 """Areas and squared lengths are divided by at least this, so that boxes of no size give no NaN."""
 
@@ -45,9 +48,20 @@ def predicted(output: Tensor) -> Tensor:
     return torch.sigmoid(output.to(torch.promote_types(output.dtype, torch.float32)))
 
 
-def output_of(centre: Tensor, least: float = 1e-6) -> Tensor:
-    """[N, 4] the output that stands for this box; its shares are kept `least` away from 0 and 1."""
+def output_of(centre: Tensor, least: float = 0.0025) -> Tensor:
+    """[N, 4] the output that stands for this box; its shares are kept `least` away from 0 and 1, where outputs are at most `FAR`."""
     return torch.logit(centre.clamp(least, 1 - least))
+
+
+def beyond(output: Tensor) -> Tensor:
+    """[N, 4] by how much outputs are larger than `FAR` in size, which every box loss adds: 0 for boxes with shares of .0025 to .9975.
+
+    Beyond it the sigmoid has no slope, and a head of many features can be carried there by a few steps of Adam; without this it would stay.
+
+    >>> beyond(torch.tensor([[7.0, -6.5, 0.0, 3.0]])).tolist()
+    [[1.0, 0.5, 0.0, 0.0]]
+    """
+    return (output.to(torch.promote_types(output.dtype, torch.float32)).abs() - FAR).clamp_min(0)
 
 
 def box_pair(output: Tensor, target: Field) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cotrain.core.fields import Field, weighted
-from cotrain.losses.boxes import box_pair, corners_of, overlap
+from cotrain.losses.boxes import beyond, box_pair, corners_of, overlap
 
 
 def ciou(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -31,4 +31,5 @@ def ciou(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, 
     turn = torch.atan2(truth[:, 2], truth[:, 3]) - torch.atan2(guess[:, 2], guess[:, 3])
     shape = 4 / math.pi**2 * turn.square()
     alpha = (shape / (1 - seen.iou + shape).clamp_min(1e-12)).detach()
-    return weighted((1 - seen.iou).clamp_min(0) + apart + alpha * shape, target, weight)
+    element = (1 - seen.iou).clamp_min(0) + apart + alpha * shape
+    return weighted(element + beyond(output).sum(1), target, weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from cotrain.core.fields import Field, weighted
-from cotrain.losses.boxes import box_pair, corners_of, overlap
+from cotrain.losses.boxes import beyond, box_pair, corners_of, overlap
 
 
 def giou(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -22,7 +22,8 @@ def giou(output: Tensor, target: Field, weight: Tensor | None) -> tuple[Tensor, 
     0.5
     """
     guess, truth = box_pair(output, target)
-    return weighted(giou_distance(corners_of(guess), corners_of(truth)), target, weight)
+    apart = giou_distance(corners_of(guess), corners_of(truth))
+    return weighted(apart + beyond(output).sum(1), target, weight)
 
 
 def giou_distance(one: Tensor, other: Tensor) -> Tensor:

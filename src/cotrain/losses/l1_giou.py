@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field, weighted
-from cotrain.losses.boxes import box_pair, corners_of
+from cotrain.losses.boxes import beyond, box_pair, corners_of
 from cotrain.losses.giou import giou_distance
 
 
@@ -43,4 +43,4 @@ class L1GIoU:
         guess, truth = box_pair(output, target)
         distance = (guess - truth).abs().sum(1)
         apart = giou_distance(corners_of(guess), corners_of(truth))
-        return weighted(self.l1 * distance + self.giou * apart, target, weight)
+        return weighted(self.l1 * distance + self.giou * apart + beyond(output).sum(1), target, weight)

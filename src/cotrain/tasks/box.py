@@ -17,7 +17,7 @@ from cotrain.core.fields import Field, cell_weight
 from cotrain.core.spec import HeadSettings, Loss
 from cotrain.heads.placed import Placed
 from cotrain.losses.box_distance import box_l1, box_squared
-from cotrain.losses.boxes import centre_of, corners_of, output_of, overlap, predicted
+from cotrain.losses.boxes import FAR, centre_of, corners_of, output_of, overlap, predicted
 from cotrain.losses.ciou import ciou
 from cotrain.losses.giou import giou
 from cotrain.losses.l1_giou import L1GIoU
@@ -158,7 +158,7 @@ class Box(Fitted[BoxCodec]):
         return output_of(predicted(outputs.flatten(0, 1)).reshape(outputs.shape).mean(0))
 
     def reference(self, target: Field, weight: Tensor | None) -> Tensor | None:
-        """[4] the output of the best constant box, with centre and size kept 1e-6 away from 0 and 1.
+        """[4] the output of the best constant box, with centre and size kept .0025 away from 0 and 1.
 
         l1: the weighted median of cx, cy, w and h; squared: their mean. The other losses have no closed form: the better of these two is moved
         downhill, over 4,096 rows at most. None for a loss of one's own.
@@ -220,6 +220,6 @@ def best_box(loss: Loss, corners: Tensor, weight: Tensor, starts: Tensor) -> Ten
         total, count = loss(torch.from_numpy(output).expand(len(corners), 4), target, weight)
         return float(total / count)
 
-    first = min(output_of(starts, 1e-3).numpy(), key=mean)
+    first = min(output_of(starts).numpy(), key=mean)
     found = minimize(mean, first, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-9, "maxiter": 2000})
-    return torch.from_numpy(found.x if found.fun < mean(first) else first).clamp(-16, 16)
+    return torch.from_numpy(found.x if found.fun < mean(first) else first).clamp(-FAR, FAR)
