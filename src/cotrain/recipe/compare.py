@@ -23,7 +23,7 @@ from cotrain.recipe.begin import refuse_in_comparison
 from cotrain.recipe.build import learnt_by
 from cotrain.recipe.config import Config, load_config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
-from cotrain.recipe.network import train_network, whole
+from cotrain.recipe.network import gathered, train_network, whole
 from cotrain.recipe.outcome import BOOSTING, SINGLE, joint_name, outcome, time_given
 from cotrain.recipe.parts import Part, Parts
 from cotrain.recipe.reader import Choice
@@ -31,7 +31,7 @@ from cotrain.recipe.rows import Rows, load_rows
 from cotrain.recipe.run import stored
 from cotrain.recipe.same_config import same_config
 from cotrain.training.boosting import boosted_output
-from cotrain.training.evaluate import Gathered, gather
+from cotrain.training.evaluate import Gathered
 from cotrain.training.settle import settled
 from cotrain.training.trees import refuse_inputs
 
@@ -198,7 +198,7 @@ def gather_test(model: Any, rows: Rows) -> dict[str, Gathered]:
     for name in model.tasks:
         data = rows.data.for_tasks([name])
         if data.counts.get("test"):
-            found |= {name: gather(model, lambda epoch, data=data: data.batches("test", 4096))[name]}  # type: ignore[misc]
+            found |= {name: gathered(model, data, "test")[name]}
     return found
 
 

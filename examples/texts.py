@@ -1,0 +1,90 @@
+"""Makes the tables of texts of the example configs from public data sets that you bring.
+
+    python examples/texts.py FOLDER
+
+FOLDER holds, in these places:
+
+    druglib/drugLibTrain_raw.tsv.gz        Drug Review Dataset (Druglib.com), data set 461 of the UCI repository, its two parts pooled or the training part
+    snips_nlu/train.jsonl, valid.jsonl     SNIPS custom intent engines 2017 (github.com/sonos/nlu-benchmark): {"intent": ..., "parts": [[text, slot], ...]}
+
+The tables are written to examples/data/, beside the configs that read them. A set that is not there is left out, and that is said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+FOLDS = 10
+"""Into so many parts the reviews fall; the config's split, and each fold of the benchmark, takes some of them."""
+
+EFFECTIVENESS = (
+    "Ineffective",
+    "Marginally Effective",
+    "Moderately Effective",
+    "Considerably Effective",
+    "Highly Effective",
+)
+SIDE_EFFECTS = ("No Side Effects", "Mild Side Effects", "Moderate Side Effects", "Severe Side Effects", "Extremely Severe Side Effects")  # fmt: skip
+
+
+def druglib(folder: Path) -> pl.DataFrame:
+    """Reviews of medicines in three texts: how effective (5 ordered words), how bad the side effects (5), and a rating of 1 to 10.
+
+    fold: 0 to 9, by a hash of the row's texts, so that a review that comes twice is in one fold.
+    """
+    frame = pl.read_csv(folder / "druglib" / "drugLibTrain_raw.tsv.gz", separator="\t", infer_schema_length=None)
+    texts = {"benefitsReview": "benefits", "sideEffectsReview": "side_effects_told", "commentsReview": "comments"}
+    tidy = pl.col(pl.String).str.replace_all(r"\s+", " ").str.strip_chars(' "')
+    frame = frame.drop(frame.columns[0]).with_columns(tidy)
+    frame = frame.rename({"urlDrugName": "drug", "sideEffects": "side_effects", **texts})
+    whole = frame.select(pl.concat_str(list(texts.values()), separator="\n", ignore_nulls=True)).to_series()
+    marks = [int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) for text in whole]
+    return frame.with_columns(fold=pl.Series([mark % FOLDS for mark in marks]))
+
+
+def snips(folder: Path) -> pl.DataFrame:
+    """Requests to a voice assistant, which of seven intents they have, and which slots they fill (a set of names, 39 in all).
+
+    The official validation part tests. Every tenth request of the training part chooses when to stop.
+    """
+    parts = []
+    for file, split in (("train", "train"), ("valid", "test")):
+        rows = pl.read_ndjson(folder / "snips_nlu" / f"{file}.jsonl", schema={"intent": pl.String, "parts": pl.List(pl.List(pl.String))})  # fmt: skip
+        text = pl.col("parts").list.eval(pl.element().list.first()).list.join("").str.strip_chars()
+        slots = pl.col("parts").list.eval(pl.element().list.last().drop_nulls().unique()).list.sort()
+        parts.append(rows.select("intent", text=text, slots=slots, split=pl.lit(split)))
+    train = parts[0].with_columns(
+        split=pl.when(pl.int_range(pl.len()) % 10 == 9).then(pl.lit("valid")).otherwise(pl.col("split"))
+    )
+    return pl.concat([train, parts[1]])
+
+
+TABLES: dict[str, Callable[[Path], pl.DataFrame]] = {"druglib": druglib, "snips": snips}
+
+
+def make(folder: Path, into: Path) -> list[Path]:
+    """Write every table whose source is in `folder`; the paths written."""
+    into.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, table in TABLES.items():
+        try:
+            frame = table(folder)
+        except FileNotFoundError as error:
+            print(f"{name}: left out, {error}")
+            continue
+        path = into / f"{name}.parquet"
+        frame.write_parquet(path)
+        print(f"{name}: {frame.height} rows x {frame.width} columns -> {path}")
+        written.append(path)
+    return written
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    make(Path(sys.argv[1]), Path(__file__).parent / "data")
