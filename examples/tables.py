@@ -10,6 +10,8 @@ FOLDER holds what can be downloaded from the UCI repository (archive.ics.uci.edu
     parkinsons_tele/parkinsons_updrs.csv                           Parkinsons Telemonitoring, data set 189
     occupancy/datatraining.txt, datatest.txt, datatest2.txt        Occupancy Detection, data set 357
     bike_sharing/hour.csv                                          Bike Sharing, data set 275
+    cifar10_sub/train.parquet, test.parquet                        pictures of CIFAR-10 (cs.toronto.edu/~kriz/cifar.html) as image bytes and label,
+                                                                   or the makers' own cifar-10-batches-py in FOLDER
     mulan_mtr/atp1d.arff, jura.arff, oes97.arff, ...               multi-target regression sets of the Mulan project (mulan.sourceforge.net)
 
 The tables are written to examples/data/, beside the configs that read them. A set that is not there is left out, and that is said.
@@ -23,6 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+
+from cotrain.data.read import read_table
 
 COLLEGE = (
     "Some college but no degree",
@@ -183,6 +187,27 @@ def mulan(name: str) -> Callable[[Path], pl.DataFrame]:
     return table
 
 
+VEHICLES = ("airplane", "automobile", "ship", "truck")
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def cifar10(folder: Path) -> pl.DataFrame:
+    """A picture's class of ten, and whether it shows an animal or a vehicle. Every twentieth training picture validates."""
+    if (folder / "cifar-10-batches-py").is_dir():
+        frame = read_table(folder / "cifar-10-batches-py").frame
+    else:
+        parts = {split: pl.read_parquet(folder / "cifar10_sub" / f"{split}.parquet") for split in ("train", "test")}
+        frame = pl.concat([part.with_columns(split=pl.lit(split)) for split, part in parts.items()])
+        frame = frame.select("split", picture="image", label=pl.col("label").replace_strict(dict(enumerate(CLASSES))))
+    place = pl.int_range(pl.len()).over("split")
+    return frame.with_columns(
+        kind=pl.when(pl.col("label").is_in(VEHICLES)).then(pl.lit("vehicle")).otherwise(pl.lit("animal")),
+        split=pl.when((pl.col("split") == "train") & (place % 20 == 19))
+        .then(pl.lit("valid"))
+        .otherwise(pl.col("split")),
+    )
+
+
 def yes_no(condition: pl.Expr) -> pl.Expr:
     """The labels yes and no."""
     return pl.when(condition).then(pl.lit("yes")).otherwise(pl.lit("no"))
@@ -195,6 +220,7 @@ TABLES: dict[str, Callable[[Path], pl.DataFrame]] = {
     "parkinsons_tele": parkinsons,
     "occupancy": occupancy,
     "bike_sharing": bikes,
+    "cifar10": cifar10,
     **{name: mulan(name) for name in MULAN},
 }
 

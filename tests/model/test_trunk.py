@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Batch, Field
 from cotrain.core.signals import Signal
+from cotrain.core.spec import FieldSpec
+from cotrain.encoders.pictures import Picture
 from cotrain.model.compose import Model
 from cotrain.sharing.apart import Apart
 from cotrain.sharing.hard import Hard
@@ -197,3 +199,14 @@ def test_ragged_inputs_and_several_sources_are_refused_and_shapes_need_a_batch()
         Model(trunk=nn.Linear(4, 4), tasks=tasks()).build({"main": {}})
     with pytest.raises(ConfigError, match="serves one source"):
         Model(trunk=nn.Linear(4, 4), tasks=tasks()).build({"a": {}, "b": {}}, {"x": Field.dense(torch.zeros(2, 4))})
+
+
+def test_pictures_of_a_table_reach_a_trunk_standardised() -> None:
+    spec = FieldSpec("image", ("photo",), shape=(3, 6, 6), mean=(0.5, 0.4, 0.3), std=(0.25, 0.25, 0.5))
+    values = torch.randint(0, 256, (4, 3, 6, 6), dtype=torch.uint8)
+    batch = Batch({"photo": Field.dense(values)}, {"a": Field.dense(torch.ones(4, 1))})
+    trunk = nn.Conv2d(3, 5, 3)
+    model = Model(trunk=trunk, tasks=[Binary("a")]).build({"main": {"photo": spec}}, batch.inputs)
+    expected = trunk(Picture("trunk", {"photo": spec})(batch.inputs))
+    torch.testing.assert_close(model.parts[0].encoders["of_main"].embed(batch.inputs).values, expected)
+    assert sorted(model.losses([batch])) == ["a"]

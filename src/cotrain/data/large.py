@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from cotrain.data.cifar_batches import holds_batches
 from cotrain.data.picture_folders import holds_pictures
 from cotrain.data.pieces import STREAMED
 from cotrain.data.read import format_of, found
@@ -68,7 +69,11 @@ def too_large(paths: Sequence[Path], reading: ReadSettings, *, memory: int | Non
     memory: bytes, in place of what the machine has.
     """
     memory = machine_memory() if memory is None else memory
-    if memory is None or any(path.is_file() and format_of(path, reading) not in STREAMED for path in paths):
+    if (
+        memory is None
+        or any(map(holds_batches, paths))
+        or any(path.is_file() and format_of(path, reading) not in STREAMED for path in paths)
+    ):
         return False
     return memory_needed(paths, reading) > SHARE * memory
 
@@ -78,4 +83,5 @@ def many_rows(path: Path | str, reading: ReadSettings) -> bool:
 
     Raises DataError if there is no such file.
     """
-    return not holds_pictures(Path(path)) and too_large(found(path), reading, memory=MANY)
+    alone = holds_pictures(Path(path)) or holds_batches(Path(path))
+    return not alone and too_large(found(path), reading, memory=MANY)

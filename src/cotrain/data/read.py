@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from cotrain.core.errors import DataError, nearest
+from cotrain.data.cifar_batches import cifar_table, holds_batches
 from cotrain.data.clean import Step, tidy
 from cotrain.data.delimited import read_delimited, unpacked
 from cotrain.data.frames import from_columns, from_memory
@@ -80,7 +81,7 @@ class Table:
 
 
 def read_table(source: Any, settings: ReadSettings = PLAIN, *, known: Mapping[str, Manner] | None = None) -> Table:
-    """The table behind a path, a glob, a list of paths, a folder or zip of pictures, or a polars / pandas frame, NumPy array or dict of columns.
+    """The table behind a path, a glob, a list of paths, a folder or zip of pictures, batches of CIFAR, or a polars / pandas frame, NumPy array or dict of columns.
 
     known: how the numbers of a table read before are written, for a table like it.
     Raises DataError, saying what to do, if there is no such file, it is only half written, or several files disagree.
@@ -93,6 +94,9 @@ def read_table(source: Any, settings: ReadSettings = PLAIN, *, known: Mapping[st
         return source
     if isinstance(source, (str, Path)) and holds_pictures(Path(source)):
         frame, notes, mark = folder_table(Path(source))
+        return Table(frame, str(source), notes, reading=settings, mark=mark)
+    if isinstance(source, (str, Path)) and holds_batches(Path(source)):
+        frame, notes, mark = cifar_table(Path(source))
         return Table(frame, str(source), notes, reading=settings, mark=mark)
     if isinstance(source, (str, Path)) or _paths(source):
         return from_files(found(source if isinstance(source, (str, Path)) else list(source)), settings, known)

@@ -2,13 +2,14 @@
 
 `trunk` is any `nn.Module` from a tensor (or, with several inputs, a dict of tensors) to features: [B, D], [B, S, D] or [B, D, H, W].
 `stages` name the modules inside it that, run one after the other, make up the trunk; they can then be shared stage by stage.
+Pictures of a table reach it standardised by channel, as they do every encoder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -16,10 +17,12 @@ from torch import Tensor, nn
 
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field
+from cotrain.core.naming import slot, unslot
 from cotrain.core.randomness import untouched
 from cotrain.core.signals import Shape, Signal, as_signal
 from cotrain.core.spec import InputSpec
 from cotrain.core.stacked import Stage
+from cotrain.encoders.pictures import Picture
 from cotrain.model.precision import in_dtype_of
 
 
@@ -57,7 +60,7 @@ class Trunk:
     def build(self, inputs: InputSpec, width: int | None = None) -> TrunkEncoder:
         if width is not None:
             raise ConfigError("a trunk of your own serves one source; several sources need an encoder each")
-        return TrunkEncoder(self.module, self.stages, self.example)
+        return TrunkEncoder(self.module, self.stages, self.example, inputs)
 
 
 class TrunkEncoder(nn.Module):
@@ -66,8 +69,12 @@ class TrunkEncoder(nn.Module):
     Raises ConfigError if the named stages, in that order, do not give what the trunk itself gives.
     """
 
-    def __init__(self, trunk: nn.Module, stages: Sequence[nn.Module], example: Mapping[str, Field]) -> None:
+    def __init__(
+        self, trunk: nn.Module, stages: Sequence[nn.Module], example: Mapping[str, Field], inputs: InputSpec
+    ) -> None:
         super().__init__()
+        pictures = {name: spec for name, spec in inputs.items() if spec.kind == "image"}
+        self.pictures = nn.ModuleDict({slot(name): Picture("trunk", {name: spec}) for name, spec in pictures.items()})
         self.trunk = None if stages else trunk
         self.stages = nn.ModuleList()
         self.shapes: Sequence[Shape] = []
@@ -77,7 +84,7 @@ class TrunkEncoder(nn.Module):
             for stage in stages:
                 signals.append(TensorStage(stage)(signals[-1]))
             if stages:
-                _same(as_signal(trunk(as_input(example))), signals[-1])
+                _same(as_signal(trunk(as_input(self._seen(example)))), signals[-1])
         for stage, before, after in zip(stages, signals, signals[1:], strict=False):
             # a stage that keeps the layout can be copied in batched products where its layers are known
             self.stages.append(Stage(stage) if before.layout == after.layout else TensorStage(stage))
@@ -85,12 +92,17 @@ class TrunkEncoder(nn.Module):
         self.shapes = [Shape.of(one, _stride(size, one)) for one in signals]
 
     def embed(self, fields: Mapping[str, Field]) -> Signal:
-        values = as_input(fields)
+        values = as_input(self._seen(fields))
         if self.trunk is not None:
             return as_signal(self.trunk(values))
         if isinstance(values, dict):
             raise ConfigError("stages of a trunk read one input; this source has several: " + ", ".join(values))
         return as_signal(values)
+
+    def _seen(self, fields: Mapping[str, Field]) -> Mapping[str, Field]:
+        """The fields with standardised pictures."""
+        seen = {unslot(name): picture(fields) for name, picture in self.pictures.items()}
+        return {name: replace(one, values=seen[name]) if name in seen else one for name, one in fields.items()}
 
 
 @contextmanager
