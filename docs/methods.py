@@ -1,4 +1,4 @@
-"""Writes methods.md: every way of sharing and every balancing method with what it costs and takes, read from the classes themselves.
+"""Writes methods.md: every way of sharing, every encoder and every balancing method with what it costs and takes, read from the classes themselves.
 
 python docs/methods.py
 """
@@ -11,13 +11,15 @@ from pathlib import Path
 from cotrain.balance.gallery import BALANCERS
 from cotrain.balance.protocol import Combiner, Weigher
 from cotrain.core.gallery import settings_of
+from cotrain.encoders.gallery import ENCODERS
+from cotrain.recipe.nested import default_words
 from cotrain.sharing.gallery import FEATURES, PARAMETERS, TASKS
 
 PAGE = Path(__file__).with_name("methods.md")
 
 HEAD = """# Methods
 
-Written by `python docs/methods.py` from the classes; `cotrain methods sharing` and `cotrain methods balance --json` give the same.
+Written by `python docs/methods.py` from the classes; `cotrain methods sharing`, `cotrain methods encoders` and `cotrain methods balance --json` give the same.
 
 ## Sharing
 
@@ -30,6 +32,18 @@ experts, its adapters) is reached by its loss alone: no balancing method touches
 """
 
 SHARING_HEAD = """| name | class | cost | settings (defaults) | source |
+|---|---|---|---|---|
+"""
+
+ENCODING = """
+## Encoders
+
+Every name below stands in a config (`encoder: {name: text_conv, filters: 64}`) and for a class of `cotrain.encoders`. An encoder maps what it reads into a
+signal and holds the stages that tasks share; heads pool what comes out. [Several inputs](inputs.md) says how encoders stand side by side.
+
+"""
+
+ENCODING_HEAD = """| name | class | what | settings (defaults) | source |
 |---|---|---|---|---|
 """
 
@@ -93,7 +107,7 @@ def reads(cls: type) -> str:
 def settings(cls: type) -> str:
     """The settings with their defaults."""
     shown = [
-        f"`{setting.name}`" + ("" if setting.required else f" {setting.default}")
+        f"`{setting.name}`" + ("" if setting.required else f" {default_words(setting.default)}")
         for setting in settings_of(cls).values()
     ]
     return ", ".join(shown) or "-"
@@ -111,6 +125,24 @@ def sharing() -> str:
     return "\n".join(parts)
 
 
+def encoders() -> str:
+    """A table for each kind of input."""
+    groups: dict[str, list[tuple[str, type]]] = {"Of tables": [], "Of pictures": [], "Of texts": []}
+    for name, cls in ENCODERS.items():
+        texts = "tokens" in getattr(cls, "reads", ())
+        pictures = "picture" in (inspect.getdoc(inspect.getmodule(cls)) or "").lower()
+        groups["Of texts" if texts else "Of pictures" if pictures else "Of tables"].append((name, cls))
+    parts = []
+    for title, found in groups.items():
+        rows = []
+        for name, cls in found:
+            what = (inspect.getdoc(inspect.getmodule(cls)) or "").split("\n")[0].rstrip(".")
+            cells = (f"`{name}`", f"`{cls.__name__}`", what, settings(cls), getattr(cls, "source", "-"))
+            rows.append("| " + " | ".join(cells) + " |")
+        parts.append(f"### {title}\n\n{ENCODING_HEAD}" + "\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
 def page() -> str:
     """The whole page."""
     rows = []
@@ -118,7 +150,7 @@ def page() -> str:
         source = inspect.getattr_static(cls, "source")
         cells = (f"`{name}`", f"`{cls.__name__}`", cls.family, reads(cls), cls.cost, settings(cls), source)  # type: ignore[attr-defined]
         rows.append("| " + " | ".join(cells) + " |")
-    return HEAD + sharing() + BALANCE + "\n".join(rows) + "\n" + TAIL
+    return HEAD + sharing() + ENCODING + encoders() + BALANCE + "\n".join(rows) + "\n" + TAIL
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from cotrain.encoders.text_conv import TextConv
 from cotrain.encoders.text_gru import TextGRU
 from cotrain.encoders.text_transformer import TextTransformer, turned
 from cotrain.encoders.token_sequence import TokenSequence
+from cotrain.heads.pooling import Pooling
 
 SPEC = {
     "title": FieldSpec("tokens", ("title",), (9,), vocabulary="v"),
@@ -110,6 +111,18 @@ def test_rows_without_any_token_are_finite_and_so_are_gradients(name: str) -> No
     assert not signal.pooled().any()
     (run(encoder, ROWS).values.square().sum() + signal.values.square().sum()).backward()
     assert all(one.grad is not None and bool(one.grad.isfinite().all()) for one in encoder.parameters())
+
+
+@pytest.mark.parametrize("cls", [TextConv, TextGRU])
+def test_dropout_leaves_the_largest_values_over_a_text_as_large_as_they_are(cls: Any) -> None:
+    """A feature is left out of a row at all its steps or at none: the mean over many draws is what evaluation gives."""
+    encoder = cls(embedding=6, dropout=0.5, embedding_dropout=0.0).build(SPEC)
+    signal, pool = encoder.embed(ROWS), Pooling(encoder.shapes[1:], "max")
+    expected = pool([encoder.eval().stages[0](signal)]).detach()
+    encoder.train()
+    draws = torch.stack([pool([encoder.stages[0](signal)]) for _ in range(400)]).detach()
+    assert bool(((draws == 0) | torch.isclose(draws, 2 * expected)).all())
+    torch.testing.assert_close(draws.mean(0), expected, atol=0.25 * float(expected.abs().max()), rtol=0.0)
 
 
 @every

@@ -16,20 +16,21 @@ from cotrain.core.spec import InputSpec
 from cotrain.core.stacked import stack_layer
 from cotrain.core.widths import layer_widths
 from cotrain.encoders.layers import check_count, check_share
-from cotrain.encoders.token_sequence import TokenSequence, real
+from cotrain.encoders.token_sequence import FeatureDropout, TokenSequence, real
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextConv:
-    """One stage a layer: c_s = dropout(relu([W_h x_{s-l:s+r} + b_h for each width h])), filters of all widths side by side.
+    """One stage a layer: c_s = d relu([W_h x_{s-l:s+r} + b_h for each width h]), filters of all widths side by side.
 
     x_{s-l:s+r}: the h words about place s, zeros beyond the text's ends and where no word is. The sequence keeps its length, and heads
     take the largest value of each filter over the text (Kim's max-over-time), unless another `pool` is said.
     embedding: width of a word's vector. widths: words a filter sees. filters: of each width. layers: stages, at least 1 (the paper: 1).
-    dropout: after each layer, embedding_dropout: of the vectors' numbers, in [0, 1). Several columns of texts are read one after the other.
+    dropout: d, of a text's filters after each layer, each at all places or at none, which is dropout after the maximum as in the paper;
+    embedding_dropout: of the vectors' numbers; both in [0, 1). Several columns of texts are read one after the other.
 
     Differs from the paper: vectors are learnt from scratch (there also pretrained ones), filters see places beyond the text's ends too,
-    dropout comes before the maximum, and no norm of the last layer's weights is bounded (weight decay does its part).
+    and no norm of the last layer's weights is bounded (weight decay does its part).
 
     Source: Y. Kim, Convolutional Neural Networks for Sentence Classification, EMNLP 2014, section 2; its widths 3, 4, 5, its 100 filters each
     and dropout 0.5 are the defaults.
@@ -88,7 +89,7 @@ class ConvStage(nn.Module):
         super().__init__()
         self.inputs, self.filters, self.widths = inputs, filters, tuple(widths)
         self.filtering = nn.ModuleList(nn.Conv1d(inputs, filters, width) for width in widths)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = FeatureDropout(dropout)
 
     def forward(self, signal: Signal) -> Signal:
         channels = real(signal).transpose(-1, -2)
@@ -96,7 +97,7 @@ class ConvStage(nn.Module):
             layer(F.pad(channels, ((width - 1) // 2, width // 2)))
             for layer, width in zip(self.filtering, self.widths, strict=True)
         ]
-        return signal.of(self.dropout(torch.relu(torch.cat(found, -2))).transpose(-1, -2))
+        return signal.of(self.dropout(torch.relu(torch.cat(found, -2)).transpose(-1, -2)))
 
     def stacked(self, copies: int) -> ConvStage:
         many = ConvStage(self.inputs, self.filters, self.widths, self.dropout.p)

@@ -15,7 +15,7 @@ from cotrain.core.fields import Field
 from cotrain.core.signals import Shape, Signal
 from cotrain.core.spec import InputSpec
 from cotrain.encoders.layers import check_count, check_share
-from cotrain.encoders.token_sequence import TokenSequence, real
+from cotrain.encoders.token_sequence import FeatureDropout, TokenSequence, real
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,8 @@ class TextGRU:
 
     Units begin and end at each text's own ends. Heads take the largest value of each number over the text, unless another `pool` is said.
     embedding: width of a word's vector. width: of a layer's output, half of it for each direction, so even. layers: at least 1.
-    dropout: after each layer, embedding_dropout: of the vectors' numbers, in [0, 1). Several columns of texts are read one after the other.
+    dropout: after each layer, of a text's numbers, each at all words or at none; embedding_dropout: of the vectors' numbers; in [0, 1).
+    Several columns of texts are read one after the other.
     Copies of a layer stay a loop: no product can hold several units at once.
 
     Source: K. Cho et al., Learning Phrase Representations using RNN Encoder-Decoder, EMNLP 2014, section 2.3, in the form torch computes
@@ -89,7 +90,7 @@ class GRUStage(nn.Module):
             shapes = {"input": (3 * half, inputs), "state": (3 * half, half), "input_bias": (3 * half,), "state_bias": (3 * half,)}  # fmt: skip
             for name, shape in shapes.items():
                 self.register_parameter(f"{direction}_{name}", nn.Parameter(torch.empty(shape)))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = FeatureDropout(dropout)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

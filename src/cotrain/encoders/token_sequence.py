@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Field
@@ -111,6 +112,23 @@ class TokenSequence(nn.Module):
         if self.project is not None:
             values = self.project(values)
         return Signal(values.masked_fill(~mask.unsqueeze(-1), 0.0), "sequence", mask)
+
+
+class FeatureDropout(nn.Module):
+    """Dropout of whole features of a row: [..., B, S, D], each of a row's D numbers left out at all its steps or at none, the others / (1 - p).
+
+    So it commutes with pooling: dropout after the largest value over a text, as in Kim 2014, is the same. Dropout of single steps would
+    not: the largest of values that are 1 / (1 - p) too large is too large.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.p:
+            return x
+        return x * F.dropout(x.new_ones(*x.shape[:-2], 1, x.shape[-1]), self.p)
 
 
 def real(signal: Signal) -> Tensor:
