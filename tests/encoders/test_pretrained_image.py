@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 
+import cotrain
 from cotrain.core.errors import ConfigError
 from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import FieldSpec
@@ -178,3 +181,22 @@ def test_what_cannot_be_read_says_what_to_do(stored: Callable[[str], Path], tmp_
     transformers.BertModel(config).save_pretrained(tmp_path / "bert")
     with pytest.raises(ConfigError, match="reads input_ids and no pictures"):
         PretrainedImage(model=str(tmp_path / "bert")).build(spec())
+
+
+def test_a_pretrained_network_is_trained_stored_and_loaded_like_any_other(
+    stored: Callable[[str], Path], tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    photo = random.integers(0, 120, (40, 16, 16, 3), dtype=np.uint8)
+    photo[::2, :, :, 0] += 120
+    run = cotrain.fit(
+        {"photo": photo, "red": ["yes", "no"] * 20},
+        tasks={"red": "binary"},
+        encoder={"name": "pretrained_image", "model": str(stored("vit"))},
+        sharing={"name": "lora", "rank": 2, "freeze": True},
+        train={"epochs": 8, "batch_size": 8, "optimizer": {"lr": 0.02}, "early_stopping": None},
+    )
+    assert run.metrics["splits"]["test"]["red"]["auc"] > 0.9
+    run.save(tmp_path / "run")
+    again = cotrain.load(tmp_path / "run").predict({"photo": photo[:6]})
+    assert_frame_equal(again, run.predict({"photo": photo[:6]}))
