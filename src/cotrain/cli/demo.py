@@ -9,12 +9,17 @@ import typer
 
 
 def demo(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which demo: cancer.")] = "cancer",
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME]", help="Which demo: cancer (a table), digits (pictures: which digit, and where)."
+        ),
+    ] = "cancer",
     folder: Annotated[Path, typer.Option(help="Where to put table, config and runs.")] = Path("cotrain-demo"),
 ) -> None:
     """Go the whole way on real data, in a few minutes.
 
-    Trains, compares with one network a task and with boosted trees, writes the report.
+    Trains, compares with one network a task (and with boosted trees, for tables), writes the report.
     """
     import json
 
@@ -29,9 +34,10 @@ def demo(
     from cotrain.report.page import write_report
 
     path = write_demo(name, folder)
-    say(f"wrote {path.parent / (path.stem + '.csv')} and {path}")
+    rows = next(one for one in path.parent.glob(f"{path.stem}.*") if one.suffix in (".csv", ".npz"))
+    say(f"wrote {rows} and {path}")
     config = load_config(path)
-    say("\none network for all tasks, one network a task and boosted trees, over five seeds (cotrain compare)")
+    say("\none network for all tasks, one network a task and what else there is, over five seeds (cotrain compare)")
     compared = compare(config, folder=free(path.parent / "runs" / config.name), progress=counted(config))
     print_scores(load(compared).metrics)
     print_verdict(json.loads((compared / "compare.json").read_text(encoding="utf-8")))

@@ -58,6 +58,8 @@ def decoded(raw: Raw, size: tuple[int, int], channels: int) -> NDArray[np.uint8]
     >>> decoded(np.array([[0.0, 1.0]]), (1, 2), 1).tolist()
     [[[0, 255]]]
     """
+    if isinstance(raw, np.ndarray) and raw.dtype == np.uint8 and raw.shape == (*size, 3)[: 2 if channels == 1 else 3]:
+        return raw[None] if channels == 1 else np.ascontiguousarray(raw.transpose(2, 0, 1))  # as it should be already
     image = from_array(raw) if isinstance(raw, np.ndarray) else from_bytes(raw, size)
     mode = "L" if channels == 1 else "RGB"
     if image.mode != mode:

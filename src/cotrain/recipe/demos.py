@@ -1,12 +1,18 @@
-"""Demos on real data that ships with scikit-learn: each writes its table and its config, and the ordinary commands do the rest."""
+"""Demos on real data that ships with scikit-learn: each writes its rows and its config, and the ordinary commands do the rest."""
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
+import torch
 
 from cotrain.core.errors import ConfigError, RunError, unknown
+from cotrain.recipe.placed_digits import place
 
 CANCER = """\
 # Breast-cancer biopsies (scikit-learn's copy of the Wisconsin diagnostic set): 569 rows. From the mean and the standard error of
@@ -44,12 +50,47 @@ def cancer() -> pl.DataFrame:
     return frame.select("worst radius", "worst concavity", *inputs).insert_column(0, diagnosis)
 
 
-DEMOS = {"cancer": (cancer, CANCER)}
-"""Name to the function that gives the table, and the config's text."""
+DIGITS = """\
+# Handwritten digits (scikit-learn's copy of the test part of the UCI set, 8 x 8): each put at a random size and place on a noisy canvas
+# of 24 x 24. Two tasks on one convolutional trunk: which digit it is, and where it is.
+name: digits
+data:
+  path: digits.npz
+  split: {method: stratified, fractions: [0.6, 0.15, 0.25]}
+inputs: [picture]
+tasks:
+  digit: {kind: multiclass, head: {name: linear, pool: max}}
+  where: {kind: box, columns: [x0, y0, x1, y1], size: [24, 24], head: {name: mlp, widths: [64], pool: grid, cells: 3}}
+encoder: {name: convnet, widths: [16, 32, 64]}
+sharing: hard
+balance: sum
+augment:
+  picture: {crop: 4}                # pushed about by up to 4 pixels; the box goes with it
+train: {epochs: 15, batch_size: 32, optimizer: {name: adamw, lr: 0.003}, early_stopping: null}
+compare: {seeds: 5}
+seed: 0
+"""
+
+
+def digits() -> dict[str, Any]:
+    """1,797 pictures [24, 24] of 0 to 255, the digit in each, and the corners of its box in pixels."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    placed = place(torch.from_numpy(found.images / 16).float(), canvas=24, heights=(8, 18), noise=0.1)
+    corners = {name: placed.boxes[:, side].numpy() for side, name in enumerate(("x0", "y0", "x1", "y1"))}
+    return {"picture": placed.pictures.numpy(), "digit": found.target.astype(np.int64), **corners}
+
+
+DEMOS: dict[str, tuple[Callable[[], pl.DataFrame | dict[str, Any]], str]] = {
+    "cancer": (cancer, CANCER),
+    "digits": (digits, DIGITS),
+}
+"""Name to the function that gives the rows (a table, or arrays by name), and the config's text."""
 
 
 def write_demo(name: str, folder: str | Path) -> Path:
-    """Writes table and config of a demo into `folder` (made if need be) and answers the config's path.
+    """Writes rows and config of a demo into `folder` (made if need be) and answers the config's path.
 
     Files of the same content are left alone; others are never overwritten. Raises ConfigError for an unknown name, RunError
     where a different file stands in the way.
@@ -59,7 +100,11 @@ def write_demo(name: str, folder: str | Path) -> Path:
     make, text = DEMOS[name]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / f"{name}.csv", make().write_csv())
+    rows = make()
+    if isinstance(rows, pl.DataFrame):
+        _write(folder / f"{name}.csv", rows.write_csv())
+    else:
+        _write_arrays(folder / f"{name}.npz", rows)
     _write(folder / f"{name}.yaml", text)
     return folder / f"{name}.yaml"
 
@@ -68,6 +113,23 @@ def _write(path: Path, text: str) -> None:
     if not path.exists():
         path.write_text(text, encoding="utf-8")
     elif path.read_text(encoding="utf-8") != text:
-        raise RunError(
-            f"expected to write {path}, but another file of that name is there; move it away or name another --folder"
-        )
+        raise _in_the_way(path)
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    if not path.exists():
+        np.savez(path, **arrays)
+        return
+    try:
+        with np.load(path) as found:
+            same = set(found) == set(arrays) and all(np.array_equal(found[name], one) for name, one in arrays.items())
+    except (ValueError, OSError, zipfile.BadZipFile):
+        same = False
+    if not same:
+        raise _in_the_way(path)
+
+
+def _in_the_way(path: Path) -> RunError:
+    return RunError(
+        f"expected to write {path}, but another file of that name is there; move it away or name another --folder"
+    )
