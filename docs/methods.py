@@ -13,6 +13,7 @@ from cotrain.balance.protocol import Combiner, Weigher
 from cotrain.core.gallery import settings_of
 from cotrain.encoders.gallery import ENCODERS
 from cotrain.recipe.nested import default_words
+from cotrain.search.gallery import PRUNERS, SAMPLERS
 from cotrain.sharing.gallery import FEATURES, PARAMETERS, TASKS
 
 PAGE = Path(__file__).with_name("methods.md")
@@ -94,6 +95,25 @@ optimiser state a task. ConicGrad, PAMOO and others whose rules could not be ver
 """
 
 
+SEARCH = """
+## Tuning
+
+What proposes the next trial, and what ends one early; `cotrain methods tuners` and `cotrain methods pruners` give the same. Each name stands
+for a class of `cotrain.search`, whose docstring has the rule, the paper and where each default comes from. The mathematics is Optuna's,
+pymoo's and cmaes's (`pip install 'cotrain[tune]'`). What is ours: an answer depends on the finished trials and a seed alone, so that any
+worker goes on where another one fell. A combination that a sampler cannot serve is refused with those that can; how they do on known
+functions is in [the benchmarks](benchmarks.md#samplers).
+
+| name | class | objectives | choices | conditional parameters | constraints | cost | settings (defaults) | source |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+SEARCH_END = """
+| pruner | class | settings (defaults) | source |
+|---|---|---|---|
+"""
+
+
 def reads(cls: type) -> str:
     """What the method is shown, in words."""
     if issubclass(cls, Combiner):
@@ -143,6 +163,22 @@ def encoders() -> str:
     return "\n".join(parts)
 
 
+def tuning() -> str:
+    """A row a sampler and a row a pruner."""
+    samplers = []
+    for name, cls in SAMPLERS.items():
+        least, most = cls.objectives  # type: ignore[attr-defined]
+        objectives = str(least) if least == most else f"{least} or more"
+        abilities = ["yes" if what in cls.can else "no" for what in ("choices", "conditions", "constraints")]  # type: ignore[attr-defined]
+        cells = (f"`{name}`", f"`{cls.__name__}`", objectives, *abilities, cls.cost, settings(cls), cls.source)  # type: ignore[attr-defined]
+        samplers.append("| " + " | ".join(cells) + " |")
+    pruners = [
+        f"| `{name}` | `{cls.__name__}` | {settings(cls)} | {cls.source} |"  # type: ignore[attr-defined]
+        for name, cls in PRUNERS.items()
+    ]
+    return SEARCH + "\n".join(samplers) + "\n" + SEARCH_END + "\n".join(pruners) + "\n"
+
+
 def page() -> str:
     """The whole page."""
     rows = []
@@ -150,7 +186,7 @@ def page() -> str:
         source = inspect.getattr_static(cls, "source")
         cells = (f"`{name}`", f"`{cls.__name__}`", cls.family, reads(cls), cls.cost, settings(cls), source)  # type: ignore[attr-defined]
         rows.append("| " + " | ".join(cells) + " |")
-    return HEAD + sharing() + ENCODING + encoders() + BALANCE + "\n".join(rows) + "\n" + TAIL
+    return HEAD + sharing() + ENCODING + encoders() + BALANCE + "\n".join(rows) + "\n" + TAIL + tuning()
 
 
 if __name__ == "__main__":

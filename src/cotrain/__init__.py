@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         DataError,
         MissingExtraError,
         RunError,
+        StudyError,
         TrainingError,
         UnsupportedError,
     )
@@ -87,6 +88,7 @@ __all__ = [
     "DataError",
     "MissingExtraError",
     "RunError",
+    "StudyError",
     "TrainingError",
     "UnsupportedError",
     "__version__",
@@ -129,6 +131,7 @@ _HOME = {
     "DataError": "cotrain.core.errors",
     "MissingExtraError": "cotrain.core.errors",
     "RunError": "cotrain.core.errors",
+    "StudyError": "cotrain.core.errors",
     "TrainingError": "cotrain.core.errors",
     "UnsupportedError": "cotrain.core.errors",
 }

@@ -22,12 +22,12 @@ class Room(StrEnum):
     numbers = "numbers"
     heads = "heads"
     tasks = "tasks"
+    tuners = "tuners"
+    pruners = "pruners"
 
 
 def methods(
-    room: Annotated[
-        Room | None, typer.Argument(metavar="[balance|sharing|encoders|numbers|heads|tasks]", help="List these alone.")
-    ] = None,
+    room: Annotated[Room | None, typer.Argument(metavar=f"[{'|'.join(Room)}]", help="List these alone.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with every setting, its type and its default.")
     ] = False,

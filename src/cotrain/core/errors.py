@@ -34,6 +34,10 @@ class RunError(CotrainError):
     """A run folder cannot be written, read or resumed."""
 
 
+class StudyError(CotrainError):
+    """The place where a study lives cannot be reached or read."""
+
+
 class TrainingError(CotrainError):
     """Training cannot go on; the message names the task and the cause."""
 

@@ -13,6 +13,7 @@ from cotrain.encoders.gallery import ENCODERS, NUMBERS
 from cotrain.heads.gallery import HEADS
 from cotrain.recipe.nested import default_words, expected
 from cotrain.recipe.reader import public_settings
+from cotrain.search.gallery import PRUNERS, SAMPLERS
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.tasks.gallery import TASKS
 
@@ -23,6 +24,8 @@ ROOMS: dict[str, Gallery] = {
     "numbers": NUMBERS,
     "heads": HEADS,
     "tasks": TASKS,
+    "tuners": SAMPLERS,
+    "pruners": PRUNERS,
 }
 
 
@@ -51,6 +54,9 @@ def _entry(name: str, cls: type) -> dict[str, Any]:
     needs = getattr(cls, "needs", None)
     if isinstance(needs, frozenset):
         entry["needs"] = sorted(needs)
+    if isinstance(can := getattr(cls, "can", None), frozenset):
+        entry["can"] = sorted(can)
+        entry["objectives"] = list(cls.objectives)  # type: ignore[attr-defined]
     if metrics := getattr(cls, "metric_names", None):
         entry["metrics"] = list(metrics)
     if losses := getattr(cls, "losses", None):
