@@ -82,6 +82,32 @@ def test_money_shares_and_brackets_are_numbers(cells: list[str | None], numbers:
 
 
 @pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["1.234 €", "7 €"], True),
+        (["€1.234", None, "€987.654"], True),
+        (["1.234 €", "7.5 €"], False),
+        (["0.125 €", "1.250 €"], False),
+        (["1.234.567 €", "1.000 €"], False),
+        (["1.234 %", "2.345 %"], False),
+        (["1.234", "2.345"], False),
+    ],
+)
+def test_money_that_can_mean_two_numbers_is_said_with_the_way_out(cells: list[str | None], said: bool) -> None:
+    column = pl.Series("pay", cells)
+    read, _, note = found_manner(column, None, False)
+    assert (note is not None and "can mean two numbers" in note and 'decimal: ","' in note) is said
+    if said:
+        assert read is not None
+        assert read[0] == pytest.approx(1.234)
+        for decimal, first in ((",", 1234), (".", 1.234)):
+            again, _, other = found_manner(column, decimal, False)  # type: ignore[arg-type]
+            assert again is not None
+            assert again[0] == pytest.approx(first)
+            assert "two numbers" not in str(other)
+
+
+@pytest.mark.parametrize(
     "cells",
     [["$5", "7"], ["$5", "€7"], ["5 %", "$5"], ["$5", "five $"], ["(030)", "12"], ["(1)", "(2)"], ["$", "$5"], ["$5 $", "$5 $"], ["EUR", "EUR"], ["10-20 %", "5 %"]],
 )  # fmt: skip

@@ -16,7 +16,7 @@ from scipy.stats.mstats import winsorize
 from sklearn.ensemble import IsolationForest
 
 from cotrain.core.errors import ConfigError
-from cotrain.data.column_settings import ColumnSettings, OutlierSettings, ScalingSettings
+from cotrain.data.column_settings import ColumnSettings, ImputeSettings, OutlierSettings, ScalingSettings
 from cotrain.data.forest import ForestEncoder
 from cotrain.data.numbers import NumberEncoder
 from cotrain.data.outliers import bounds_of, outside
@@ -168,3 +168,21 @@ def test_outlier_settings_that_cannot_be_are_refused(said: dict[str, Any], says:
         OutlierSettings(**said)
     with pytest.raises(ConfigError, match="looks at all number columns at once"):
         ColumnSettings(outliers=OutlierSettings("isolation_forest"))
+
+
+@pytest.mark.parametrize("scaling", ["standard", "robust", "min_max", "log", "quantile", "none"])
+@pytest.mark.parametrize("impute", ["median", "mean", "most_frequent"])
+@pytest.mark.parametrize(
+    "cells", [[1.7e308, -1.7e308, 1.0], [1.7e308, 1.7e308, -1.7e308, -1.7e308], [1.79e308, 1.0], [5e-324, -1.7e308]]
+)
+def test_numbers_near_the_largest_become_finite_ones_without_a_warning(cells: Any, scaling: Any, impute: Any) -> None:
+    for outliers in ("none", "iqr", "quantile"):
+        made = NumberEncoder.fit(
+            "x",
+            np.array([*cells, np.nan]),
+            ScalingSettings(scaling),
+            ImputeSettings(impute),
+            OutlierSettings(outliers),  # type: ignore[arg-type]
+        )
+        part = made.part(pl.DataFrame({"x": [*cells, None]}))
+        assert all(np.isfinite(one).all() for one in part.values)

@@ -48,10 +48,21 @@ def found_manner(
     sign = _sign(words.drop_nulls())
     if sign is None:
         return None, None, None
-    numbers, style, _ = _bare(without(words, sign), decimal, comma_free and sign in ("%", "()"))
+    bare = without(words, sign)
+    numbers, style, _ = _bare(bare, decimal, comma_free and sign in ("%", "()"))
     if numbers is None:
         return None, None, None
     manner = f"{style} {sign}"
+    if style == "plain" and decimal is None and sign not in ("%", "()") and _may_be_thousands(bare):
+        example = words.filter(bare.str.contains(".", literal=True))[0]
+        return (
+            numbers,
+            manner,
+            (
+                f"column '{words.name}': '{example}' can mean two numbers, and is read with a decimal point; if the point stands between thousands, "
+                'say `data: {decimal: ","}`, else "."'
+            ),
+        )
     said = {"%": "12 % is read as 12", "()": "brackets are read as below 0"}.get(sign, "the sign is taken off")
     return numbers, manner, f"column '{words.name}' is written like {written(manner)}: {said}"
 
@@ -194,6 +205,16 @@ def _bare(
         if numbers is not None:
             return numbers, "thousands", f"column '{words.name}' has commas between thousands"
     return None, None, None
+
+
+def _may_be_thousands(bare: pl.Series) -> bool:
+    """Whether there are points, and each could stand between thousands: amounts with three decimals, every one of them, are rare.
+
+    >>> [_may_be_thousands(pl.Series(cells)) for cells in (["1.234", "7"], ["1.234", "7.5"], ["7"])]
+    [True, False, False]
+    """
+    pointed = bare.drop_nulls().filter(bare.drop_nulls().str.contains(".", literal=True))
+    return bool(len(pointed) and pointed.str.contains(r"^[+-]?[1-9]\d{0,2}\.\d{3}$").all())
 
 
 def _sign(held: pl.Series) -> str | None:

@@ -17,10 +17,8 @@ from cotrain.core.errors import DataError
 from cotrain.core.state import plain
 from cotrain.data.column_settings import ImputeSettings, OutlierSettings, ScalingSettings
 from cotrain.data.columns import Change, Part, rising
-from cotrain.data.outliers import bounds_of, outside
+from cotrain.data.outliers import bounds_of, outside, quantiles
 from cotrain.data.scaling import Scaler, deviation
-
-_LARGEST = float(np.finfo(np.float64).max)
 
 Floats = NDArray[np.float64]
 
@@ -220,5 +218,4 @@ def filler(name: str, held: Floats, settings: ImputeSettings) -> float:
     if settings.name == "most_frequent":
         values, counts = np.unique(held, return_counts=True)
         return float(values[counts.argmax()])
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.clip(np.nan_to_num(np.quantile(held, 0.5)), -_LARGEST, _LARGEST))
+    return float(quantiles(held, 0.5))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cotrain.core.state import plain
 from cotrain.data.column_settings import ScalingName
+from cotrain.data.outliers import quantiles
 
 CLIP = 1e4
 UNSCALED = 1e30
@@ -47,7 +48,7 @@ class Scaler:
             return Scaler(name)
         knots: tuple[float, ...] = ()
         if name == "robust":
-            low, center, high = (float(one) for one in np.quantile(held, (0.25, 0.5, 0.75)))
+            low, center, high = (float(one) for one in quantiles(held, (0.25, 0.5, 0.75)))
             spread = high / 2 - low / 2
             scale = 2 * spread if spread > 0 else deviation(held)[1]
         elif name == "min_max":
@@ -58,7 +59,7 @@ class Scaler:
             center, scale = deviation(held)
         if name == "quantile":
             shares = np.linspace(0, 1, min(_KNOTS, len(held)))
-            knots = tuple(float(one) for one in np.quantile(held, shares))
+            knots = tuple(float(one) for one in quantiles(held, shares))
         if not np.isfinite(scale) or scale <= abs(center) * 1e-13 or scale < 1e-300:
             scale = max(abs(center), 1.0)
         return Scaler(name, center, scale, knots)

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from cotrain.data.outliers import quantiles
 from cotrain.data.typed import as_words
 
 BINS = 5
@@ -40,7 +41,7 @@ def strata(series: pl.Series) -> Ints:
     if series.dtype.is_numeric() and series.drop_nulls().n_unique() > 20:
         values = series.cast(pl.Float64).to_numpy()
         finite = np.isfinite(values)
-        edges = np.quantile(values[finite], np.linspace(0, 1, BINS + 1)[1:-1])
+        edges = quantiles(values[finite], np.linspace(0, 1, BINS + 1)[1:-1])
         return np.where(finite, np.searchsorted(edges, values, side="right"), BINS).astype(np.int64)
     words = as_words(series)
     codes = words.rank("dense").to_numpy()
