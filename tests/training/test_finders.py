@@ -18,11 +18,11 @@ from cotrain.data.sample import EncodedData
 from cotrain.model.compose import Model
 from cotrain.recipe.network import TrainRows
 from cotrain.tasks.regression import Regression
-from cotrain.training import batch_finder
+from cotrain.training import batch_finder, session
 from cotrain.training.batch_finder import find_batch_size, measure_sizes, size_for
 from cotrain.training.feed import Feed
 from cotrain.training.loop import Trainer
-from cotrain.training.lr_finder import chosen_from, find_lr
+from cotrain.training.lr_finder import NoTimeError, chosen_from, find_lr, range_test
 from cotrain.training.settings import settings_from
 
 Fresh = Callable[..., Model]
@@ -204,3 +204,40 @@ def test_a_table_gives_its_rows_in_any_size(rows: Rows) -> None:
     assert (feed.rows, len(feed), len(feed.one_of(45)[0]), len(feed)) == (90, 3, 45, 3)
     feed.resize(10)
     assert (len(feed), len(next(feed.epoch(0))[0])) == (9, 10)
+
+
+def ticking(step: float) -> Callable[[], float]:
+    """A clock that goes on by `step` seconds whenever it is looked at."""
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += step
+        return now[0]
+
+    return clock
+
+
+def test_a_range_test_that_has_little_time_makes_fewer_steps_over_the_same_range() -> None:
+    model, data = parabola()
+    ready = [Feed(data, tasks=["y"]).peek(1)[0]]
+    train = settings_from({"batch_size": 16, "optimizer": {"name": "sgd", "momentum": 0.0}, "clip": None})
+    whole = range_test(model, ready, train, seed=0)
+    brief = range_test(model, ready, train, seed=0, seconds=40.0, clock=ticking(1.0))
+    assert len(brief.rates) < len(whole.rates) / 2
+    assert brief.rates[1] / brief.rates[0] == pytest.approx(1e7 ** (1 / 39))
+    with pytest.raises(NoTimeError, match="no time to find a rate"):
+        range_test(model, ready, train, seed=0, seconds=2.0, clock=ticking(1.5))
+
+
+def test_without_time_to_find_a_rate_the_default_is_taken_and_said(fresh: Fresh, rows: Rows, monkeypatch: Any) -> None:
+    monkeypatch.setattr(session, "FOR_RATE", 1e-9)
+    train = {"epochs": 1, "optimizer": {"lr": "auto"}, "time_limit": 60}
+    history = Trainer(fresh(), train=train).fit(rows(64))
+    assert history.found["lr"] == 0.002
+    assert any("had no time to find a rate" in note for note in history.notes)
+
+
+def test_a_batch_size_that_would_take_too_long_is_not_measured(fresh: Fresh, rows: Rows) -> None:
+    feed = Feed(rows(40 * 512), tasks=["yes", "number"], shuffle=False)
+    found = measure_sizes(fresh(), feed, settings_from({"batch_size": "auto"}), clock=ticking(1.0), seconds=10.0)
+    assert list(found.speeds) == [64]

@@ -83,8 +83,12 @@ def measure_sizes(
     *,
     ready: Callable[[Batch], Batch] | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    seconds: float | None = None,
 ) -> SizeFound:
-    """`find_batch_size` on a feed whose batches can be of any size. ready: brings a batch to the network's device."""
+    """`find_batch_size` on a feed whose batches can be of any size. ready: brings a batch to the network's device.
+
+    seconds: how long it may take, None for as long as it takes; a size that would take it beyond is not measured.
+    """
     rows = feed.rows
     if rows is None:
         raise ConfigError(
@@ -97,7 +101,15 @@ def measure_sizes(
     ready = ready or (lambda batch: batch.to(device))
     speeds: dict[int, float] = {}
     best, size = LEAST, LEAST
+    began = last = 0.0 if seconds is None else clock()
     while size <= largest:
+        if seconds is not None:
+            now = clock()
+            if (
+                size > LEAST and (now - began) + 2 * (now - last) > seconds
+            ):  # the next one takes twice as long as the last
+                break
+            last = now
         try:
             speeds[size] = _speed(model, [ready(one) for one in feed.one_of(size)], settings, clock)
         except (MemoryError, torch.OutOfMemoryError):

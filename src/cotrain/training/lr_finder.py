@@ -17,9 +17,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import cycle, islice
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -39,6 +40,16 @@ SMOOTHING = 0.9
 """Of the moving average of losses."""
 WORSE = 4.0
 """The test ends when the smoothed loss is so many times the least."""
+
+
+FEWEST = 20
+"""With fewer steps than this a range of seven powers of ten is passed too fast to tell a rate."""
+
+TOO_SLOW = "train.optimizer.lr: auto had no time to find a rate, since its steps take too long; give a number, such as 0.001, or more time"
+
+
+class NoTimeError(TrainingError):
+    """The steps of a range test take longer than there is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +101,14 @@ def range_test(
     high: float = HIGH,
     steps: int = STEPS,
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    seconds: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> RateFound:
-    """`find_lr` on steps that lie ready on the network's device; fewer than `steps` of them come round again."""
+    """`find_lr` on steps that lie ready on the network's device; fewer than `steps` of them come round again.
+
+    seconds: how long it may take, None for as long as it takes: by the time of the first step there are fewer of them, `FEWEST` at
+    least, over the same range of rates. Raises NoTimeError where these take twice as long as well.
+    """
     if not 0 < low < high or steps < 10:
         raise ConfigError(f"a range test needs 0 < low < high and at least 10 steps, got {low:g}, {high:g} and {steps}")
     chosen = dataclasses.replace(settings.optimizer, lr=low, warmup_steps=0)
@@ -103,7 +120,14 @@ def range_test(
         probe = copy.deepcopy(model).train()
         optimizer = NamedOptimizer(probe, chosen)
         peaks = [float(group["lr"]) for group in optimizer.optimizer.param_groups]
-        for place, step in enumerate(islice(cycle(ready), steps)):
+        began = clock()
+        for place, step in enumerate(cycle(ready)):
+            if place == 1 and seconds is not None:
+                steps = max(FEWEST, min(steps, int(seconds / max(clock() - began, 1e-9))))
+            if place == steps:
+                break
+            if seconds is not None and place and clock() - began > 2 * seconds:
+                raise NoTimeError(TOO_SLOW)
             rate = low * (high / low) ** (place / (steps - 1))
             with autocast():
                 found = trained(probe.losses(step))

@@ -35,8 +35,9 @@ from cotrain.training.ema import EMA
 from cotrain.training.feed import Feed
 from cotrain.training.history import History, Log
 from cotrain.training.lr_finder import STEPS as RANGE_STEPS
-from cotrain.training.lr_finder import range_test
+from cotrain.training.lr_finder import NoTimeError, range_test
 from cotrain.training.optimise import NamedOptimizer
+from cotrain.training.optimizer_settings import OptimizerSettings
 from cotrain.training.place import Place
 from cotrain.training.schedule import Schedule
 from cotrain.training.schedule_free import ScheduleFreeAdamW, ScheduleFreeAverages
@@ -54,6 +55,10 @@ FREE = ("epochs", "time_limit", "checkpoint", "workers", "early_stopping")
 
 FIRST_STEPS = 10
 """How many first steps stand for the data where it cannot be gone through beforehand, or where a task has no natural constant."""
+
+
+FOR_SIZE, FOR_RATE = 0.05, 0.1
+"""Shares of the time limit that finding a batch size and a learning rate may take."""
 
 
 @dataclass
@@ -213,12 +218,16 @@ class Session:
             found = Baseline(found.outputs, {**first, **found.losses}, found.steps)
         return found
 
+    def _some(self, share: float) -> float | None:
+        """This share of the time limit in seconds; None without one."""
+        return None if self.clock.limit is None else share * self.clock.limit
+
     def _with_size(self, settings: TrainSettings) -> TrainSettings:
         """The settings with a batch size, found now or in a training that goes on; the feed gives batches of it."""
         if "batch_size" not in self.found:
             probe = copy.deepcopy(self.model)
             self.place.take(probe)
-            size = measure_sizes(probe, self.feed, settings, ready=self.place.ready).size
+            size = measure_sizes(probe, self.feed, settings, ready=self.place.ready, seconds=self._some(FOR_SIZE)).size
             self.found["batch_size"] = self.place.first(size)
         size = int(self.found["batch_size"])
         self.feed.resize(size)
@@ -230,7 +239,16 @@ class Session:
             ready = [[self.place.ready(one) for one in step] for step in self.feed.peek(RANGE_STEPS)]
             with threads_put_back():
                 torch.set_num_threads(worth(self.model, ready[0], settings.threads))
-                lr = range_test(self.model, ready, settings, seed=self.seed, autocast=self.place.autocast).lr
+                try:
+                    seconds = self._some(FOR_RATE)
+                    lr = range_test(
+                        self.model, ready, settings, seed=self.seed, autocast=self.place.autocast, seconds=seconds
+                    ).lr
+                except NoTimeError:
+                    lr = OptimizerSettings().peak
+                    self.history.notes.append(
+                        f"optimizer.lr: auto had no time to find a rate within train.time_limit, so it is the default, {lr:g}"
+                    )
             self.found["lr"] = self.place.first(lr)
         return replace(settings, optimizer=replace(settings.optimizer, lr=self.found["lr"]))
 
