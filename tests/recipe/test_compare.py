@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import cotrain
+import cotrain.report
 from cotrain.core.errors import DataError, RunError
 from cotrain.recipe.compare import compare
 from cotrain.recipe.config import load_config
@@ -153,3 +154,25 @@ def test_an_own_network_begins_every_training_from_where_it_stands() -> None:
     for mine, kept in zip(trunk.parameters(), before, strict=True):
         assert torch.equal(mine, kept)
     assert first.predict(frame).equals(second.predict(frame))
+
+
+def test_a_task_without_trees_is_left_out_of_the_row_of_boosting_and_the_others_stay(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    a = random.normal(size=200)
+    days, price = random.exponential(np.exp(-a)), a + 0.1 * random.normal(size=200)
+    pl.DataFrame({"a": a, "days": days, "died": [1] * 200, "price": price}).write_csv(tmp_path / "t.csv")
+    (tmp_path / "c.yaml").write_text(
+        """
+data: {path: t.csv}
+tasks: {price: regression, life: {kind: survival, time: days, event: died, times: [0.5, 1], bins: 4}}
+encoder: {name: mlp, widths: [8]}
+train: {epochs: 2, early_stopping: null}
+compare: {seeds: 1, single: false}
+"""
+    )
+    found = document(compare(load_config(tmp_path / "c.yaml"), folder=tmp_path / "out"))
+    trees = next(one for one in found["variants"] if one["name"] == "boosting")
+    assert list(trees["scores"]) == ["price"]
+    assert found["left_out"] == {"boosting of life": "boosted trees have no form for tasks of kind 'survival'"}
+    page = cotrain.report.write_report(tmp_path / "out").read_text("utf-8")  # type: ignore[attr-defined]
+    assert "boosting of life was left out" in page

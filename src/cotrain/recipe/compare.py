@@ -156,6 +156,7 @@ def _boosting(config: Config, rows: Rows, seed: int) -> Part | str:
         return "boosted trees need all rows in memory, and these are read piece by piece (data.stream)"
     found: dict[str, Gathered] = {}
     tasks: dict[str, Task] = {}
+    without: list[str] = []
     began = time.monotonic()
     try:
         refuse_inputs(rows.specs)
@@ -170,11 +171,14 @@ def _boosting(config: Config, rows: Rows, seed: int) -> Part | str:
         try:
             output = boosted_output(task, train, valid, test if valid is None else both(valid, test), rows.specs, seed)
         except UnsupportedError as error:
-            return str(error)
+            without.append(str(error))
+            continue
         before = 0 if valid is None else len(valid)
         seen = None if valid is None else Gathered(output[:before], valid.targets[task.name], valid.weight)
         tasks[task.name], _ = settled(task, seen)
         found[task.name] = Gathered(output[before:], test.targets[task.name], test.weight)
+    if without and not found:
+        return "; ".join(without)
     return Part(found, {"seconds": time.monotonic() - began}, None, learnt_by(tasks))
 
 

@@ -21,6 +21,7 @@ from cotrain.recipe.rows import Rows
 from cotrain.tasks.reweighted import errors_under
 from cotrain.tasks.scores import Array, error_of
 from cotrain.training.baseline import Baseline, constants
+from cotrain.training.boosting import FORMS
 from cotrain.training.evaluate import scores
 from cotrain.training.gain import Gain, delta_m, gain, row_weights, verdict
 
@@ -96,7 +97,7 @@ def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> d
         "delta_m": {name: _delta_m(judged[name], judged[SINGLE], tasks) for name in gains},
         "harmed": {name: [task for task, one in by_task.items() if one.harmed] for name, by_task in gains.items()},
         "worst": {name: _worst(by_task) for name, by_task in gains.items()},
-        "left_out": parts.left_out,
+        "left_out": {**parts.left_out, **without_trees(judged, tasks)},
         "time": time_given(config, len(tasks)) if config.train.limit is not None else None,
         "conflict": parts.get(joint, seeds[0]).conflict if joint in judged else None,
         "verdict": "",
@@ -108,6 +109,16 @@ def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> d
         document["verdict"] = "There is nothing to compare with: single-task networks were left out."
     found: dict[str, Any] = plain(document)
     return found
+
+
+def without_trees(judged: Mapping[str, Judged], tasks: Mapping[str, Task]) -> dict[str, str]:
+    """{"boosting of a task": why it has no score}, for tasks whose kind boosted trees have no form for."""
+    if BOOSTING not in judged:
+        return {}
+    absent = [task for name, task in tasks.items() if name not in judged[BOOSTING].primary and task.kind not in FORMS]
+    return {
+        f"{BOOSTING} of {task.name}": f"boosted trees have no form for tasks of kind '{task.kind}'" for task in absent
+    }
 
 
 class Judged:
