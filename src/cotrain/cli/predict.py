@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from queue import Full, Queue
+from threading import Thread
 from typing import Annotated, Any
 
 import typer
@@ -121,44 +123,66 @@ def write(frames: Iterable[Any], path: Path) -> int:
 
 
 def written(frames: Iterator[Any], path: Path, suffix: str) -> int:
-    """Frames to a file; Polars asks for them one after the other, and an error while they are made stays what it is."""
-    from cotrain.core.errors import CotrainError
+    """Frames to a file: made here, one after the other, and written by a thread beside.
 
+    Polars would ask for them from whichever of its threads is free; what a network leaves behind in each thread's share of memory then adds
+    up. An error while they are made stays what it is.
+    """
     if suffix not in KEEP_LISTS:
         frames = map(flat, frames)
     first = next(frames)
-    wrong: list[CotrainError] = []
-    rows = 0
+    ready: Queue[Any] = Queue(maxsize=1)
+    failed: list[BaseException] = []
 
     def source(columns: list[str] | None, predicate: Any, n_rows: int | None, size: int | None) -> Iterator[Any]:
-        nonlocal rows
-        try:
-            for frame in chain([first], frames):
-                rows += frame.height
-                frame = frame.cast(first.schema)
-                yield frame if columns is None else frame.select(columns)
-        except CotrainError as error:
-            wrong.append(error)
-            raise
+        while (frame := ready.get()) is not None:
+            yield frame if columns is None else frame.select(columns)
 
-    from polars.exceptions import PolarsError
+    def sink() -> None:
+        try:
+            _sink(source, first.schema, path, suffix)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is raised where the frames are made)
+            failed.append(error)
+
+    writer = Thread(target=sink, daemon=True)
+    writer.start()
+    rows = 0
+    try:
+        for frame in chain([first], frames):
+            if not _put(ready, frame.cast(first.schema), writer):
+                break
+            rows += frame.height
+    finally:
+        _put(ready, None, writer)
+        writer.join()
+    if failed:
+        raise failed[0]
+    return rows
+
+
+def _put(ready: Queue[Any], frame: Any, writer: Thread) -> bool:
+    """Hand over a frame; False if nobody takes it any more."""
+    while writer.is_alive():
+        try:
+            ready.put(frame, timeout=0.1)
+        except Full:
+            continue
+        return True
+    return False
+
+
+def _sink(source: Any, schema: Any, path: Path, suffix: str) -> None:
     from polars.io.plugins import register_io_source
 
-    lazy = register_io_source(source, schema=first.schema)
-    try:
-        match suffix:
-            case ".parquet":
-                lazy.sink_parquet(path)
-            case ".jsonl" | ".ndjson":
-                lazy.sink_ndjson(path)
-            case ".arrow":
-                lazy.sink_ipc(path)
-            case ".tsv":
-                lazy.sink_csv(path, separator="\t")
-            case _:
-                lazy.sink_csv(path)
-    except (PolarsError, CotrainError):
-        if wrong:
-            raise wrong[0] from None
-        raise
-    return rows
+    lazy = register_io_source(source, schema=schema)
+    match suffix:
+        case ".parquet":
+            lazy.sink_parquet(path)
+        case ".jsonl" | ".ndjson":
+            lazy.sink_ndjson(path)
+        case ".arrow":
+            lazy.sink_ipc(path)
+        case ".tsv":
+            lazy.sink_csv(path, separator="\t")
+        case _:
+            lazy.sink_csv(path)
