@@ -65,6 +65,7 @@ class MadeUp:
         self.log(epochs)
         self.metrics(min(epochs, 13))
         self.affinity()
+        self.tuned()
         self.compare(seeds)
         return self
 
@@ -229,6 +230,40 @@ class MadeUp:
                 "predicted": {task: 0.3 * (task in kin and len(kin) > 1) for task in self.tasks},
                 "verdict": "Train these together; train the others apart.",
                 "check": {"split": "valid", "gains": gains},
+            },
+        )
+
+    def tuned(self, trials: int = 12) -> None:
+        """Two objectives, a choice, one trial ended early and one failed."""
+        made = [
+            {
+                "number": number,
+                "state": "complete",
+                "parameters": {
+                    "train.optimizer.lr": 10 ** -(1 + number % 4),
+                    "sharing": ("hard", "<b>mmoe</b>")[number % 2],
+                },
+                "values": {"gain": self.random.gauss(0, 0.1), "parameters": 1000.0 * (1 + number % 5)},
+                "intermediate": {"1": 0.1},
+            }
+            for number in range(trials)
+        ]
+        made[3] |= {"state": "pruned", "values": {}}
+        made[4] |= {"state": "failed", "values": {}, "intermediate": {}}
+        aims = [{"name": "gain", "maximize": True}, {"name": "parameters", "maximize": False}]
+        self.json(
+            "tune.json",
+            {
+                "format": 1,
+                "sampler": "nsga2",
+                "problem": {"objectives": aims},
+                "trials": made,
+                "front": [0, 5, 6],
+                "picked": 5,
+                "rule": "knee",
+                "default": 0,
+                "importance": {"gain": {"train.optimizer.lr": 0.7, "sharing": 0.3}, "parameters": {"sharing": 1.0}},
+                "budget": {"trials": trials, "seconds": None, "spent": 75.0},
             },
         )
 

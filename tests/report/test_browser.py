@@ -59,8 +59,8 @@ def test_a_hostile_run_fits_and_draws_at_every_size_and_asks_for_nothing(
     path = write_report(made_up(tasks=["income", STEEP, LONG]).all().folder)
     heard: list[str] = []
     page = opened(browser, path, heard, width=1280)
-    assert page.locator("[data-figure]").count() == 7
-    assert page.locator("[data-figure] svg.main-svg").count() >= 7
+    assert page.locator("[data-figure]").count() == 10
+    assert page.locator("[data-figure] svg.main-svg").count() >= 10
     light = page.evaluate("getComputedStyle(document.querySelector('.bg, .plot .main-svg')).background")
     for width, scheme in ((1280, "light"), (768, "light"), (390, "light"), (360, "dark"), (1280, "dark")):
         page.set_viewport_size({"width": width, "height": 900})

@@ -21,6 +21,7 @@ from cotrain.cli.predict import predict
 from cotrain.cli.report import report
 from cotrain.cli.schema import schema
 from cotrain.cli.train import train
+from cotrain.cli.tune import tune
 
 app = typer.Typer(
     name="cotrain",
@@ -38,6 +39,7 @@ _COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
     (evaluate, "cotrain evaluate runs/census"),
     (predict, "cotrain predict runs/census new.csv -o predictions.parquet"),
     (compare, "cotrain compare census.yaml --seeds 5"),
+    (tune, "cotrain tune census.yaml --auto --trials 40 --time 20m"),
     (affinity, "cotrain affinity census.yaml --check"),
     (report, "cotrain report runs/census"),
     (methods, "cotrain methods balance --json"),

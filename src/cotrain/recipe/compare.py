@@ -39,12 +39,18 @@ Say = Callable[[str], None]
 
 
 def compare(
-    config: Config, *, folder: Path | str | None = None, progress: Say | None = None, resume: bool = False
+    config: Config,
+    *,
+    folder: Path | str | None = None,
+    progress: Say | None = None,
+    resume: bool = False,
+    single: Config | None = None,
 ) -> Path:
     """Train and score every variant over the config's seeds; the folder that holds compare.json.
 
     The folder is a run folder too: it holds the config's own network, trained with the first seed, ready for `cotrain predict`.
     folder: the one to make, or runs/<name>-compare. resume: go on in that folder; what was trained there is not trained again.
+    single: of the single-task networks, where they have settings of their own (tuned ones).
     Raises ConfigError or DataError for mistakes, RunError if the folder is in use, or was begun with other settings.
     """
     say = progress or (lambda text: None)
@@ -70,7 +76,7 @@ def compare(
     if config.train.limit is not None and config.compare.single:
         say(f"  {time_given(config, len(rows.tasks))}")
     parts = Parts(path / "parts", rows)
-    variants = _variants(config, path)
+    variants = _variants(config, path, single or config)
     for seed in config.compare.seeds:
         for name, train in variants.items():
             if parts.has(name, seed):
@@ -109,11 +115,11 @@ def same_trainings(config: Config, folder: Path) -> None:
 Train = Callable[[Rows, int], Part | str]
 
 
-def _variants(config: Config, folder: Path) -> dict[str, Train]:
+def _variants(config: Config, folder: Path, single: Config) -> dict[str, Train]:
     """{name: how to train it for one seed}, in the order of the table."""
     variants: dict[str, Train] = {}
     if config.compare.single:
-        variants[SINGLE] = lambda rows, seed: _single(config, rows, seed)
+        variants[SINGLE] = lambda rows, seed: _single(single, rows, seed)
     first = config.compare.seeds[0]
     variants[joint_name(config)] = lambda rows, seed: _joint(config, rows, seed, folder if seed == first else None)
     for name in config.compare.variants:

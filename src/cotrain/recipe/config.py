@@ -40,6 +40,7 @@ from cotrain.recipe.problems import ConfigProblems, Keys, Origin, Problem, dotte
 from cotrain.recipe.reader import Choice, Reader
 from cotrain.recipe.searches import searches, without_searches
 from cotrain.recipe.targets import Target, read_tasks
+from cotrain.recipe.tune_settings import TuneSettings, read_tune
 from cotrain.recipe.values import as_plain, judged, shown
 from cotrain.recipe.warm_path import with_run
 from cotrain.recipe.yaml_source import Source, read_yaml
@@ -62,10 +63,11 @@ KEYS = (
     "seed",
     "compare",
     "affinity",
+    "tune",
 )
 """What a config may say."""
 
-LATER = ("sources", "tune", "compress", "export")
+LATER = ("sources", "compress", "export")
 """Words kept for what comes; a config that uses one is told so."""
 
 _SYNONYMS = {
@@ -94,7 +96,7 @@ class Config:
 
     name: of the run. preset: the word that filled in what the file does not say (its values stand in the other attributes). data: where the rows are and how they are split. inputs, tasks: by name. encoder, sharing, balance: what is
     trained. head: of the tasks that name none. fusion: how several inputs with encoders of their own become one vector. train: how. augment: by input, how training rows are changed at random. seed: of everything random. compare: what stands beside it. affinity: how it is found out which tasks
-    belong together.
+    belong together. tune: how open values are searched (not part of what a run is).
     table: the rows themselves where Python code handed them in. origin: where each value was written, for messages.
     """
 
@@ -113,6 +115,7 @@ class Config:
     seed: int = 0
     compare: CompareSettings = field(default_factory=CompareSettings)
     affinity: AffinitySettings = field(default_factory=AffinitySettings)
+    tune: TuneSettings = field(default_factory=TuneSettings, compare=False)
     table: Any = field(default=None, repr=False, compare=False)
     origin: Origin = field(default_factory=Origin, repr=False, compare=False)
 
@@ -210,6 +213,11 @@ def config_from_dict(
     return _read(Source(tree, Origin()), folder, "cotrain", table, files)
 
 
+def config_from_source(source: Source, folder: Path | None, *, name: str = "cotrain", table: Any = None) -> Config:
+    """The config of a raw tree that was read before. Raises ConfigProblems with every problem found, each with its place."""
+    return _read(source, folder, name, table, True)
+
+
 def _says_how(data: Any) -> bool:
     """Whether `data` is what a config says of data, and not the rows themselves."""
     if isinstance(data, Mapping):
@@ -279,6 +287,8 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
         )
     if "affinity" in given:
         parts["affinity"] = reader.section(AffinitySettings, given["affinity"], ("affinity",))
+    if "tune" in given:
+        parts["tune"] = read_tune(reader, given["tune"], ("tune",))
     tasks: Mapping[str, Target] = parts.get("tasks") or {}
     check_targets_among_inputs(reader, tasks, parts.get("inputs") or {})
     check_task_inputs(reader, tasks, parts.get("inputs") or {})

@@ -26,6 +26,7 @@ from cotrain.report.charts.base import Chart, kept
 from cotrain.report.charts.cosines import Pair, cosine_chart, cosine_pairs
 from cotrain.report.charts.curves import loss_chart, norm_chart, score_chart, weight_chart
 from cotrain.report.charts.gains import gain_chart
+from cotrain.report.charts.tuning import front_chart, history_chart, settings_chart
 from cotrain.report.drawings import curve
 from cotrain.report.learnt_table import learnt_table
 from cotrain.report.lookup import Json
@@ -33,6 +34,7 @@ from cotrain.report.pictures import drawn
 from cotrain.report.reading import read_run
 from cotrain.report.run_folder import RunFolder
 from cotrain.report.scores import TaskScore, task_scores
+from cotrain.report.tuned import importance_table, tuned_table
 from cotrain.report.usage import collapsed, usage_table
 from cotrain.report.verdict import judge
 
@@ -147,6 +149,9 @@ def _charts(run: RunFolder) -> dict[str, Chart | None]:
         "norms": norm_chart(run.epochs, run.tasks),
         "cosines": cosine_chart(_pairs(run), run.tasks),
         "affinity": None if run.affinity is None else affinity_chart(run.affinity),
+        "tuning": None if run.tuned is None else history_chart(run.tuned),
+        "front": None if run.tuned is None else front_chart(run.tuned),
+        "settings": None if run.tuned is None else settings_chart(run.tuned),
     }
 
 
@@ -165,6 +170,8 @@ def _tables(run: RunFolder) -> dict[str, Any]:
         "gain": result_tables.gain_table(comparison) if comparison else None,
         "delta": result_tables.delta_table(comparison) if comparison else None,
         "affinity": affinity_table(run.affinity) if run.affinity else None,
+        "tuned": tuned_table(run.tuned) if run.tuned else None,
+        "importance": importance_table(run.tuned) if run.tuned else None,
         "cost": result_tables.cost_table(run),
         "pairs": result_tables.pair_table(_pairs(run)),
         "usage": usage_table(run),

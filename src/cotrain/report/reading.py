@@ -28,6 +28,7 @@ from cotrain.report.run_folder import (
     TaskInfo,
     Variant,
 )
+from cotrain.report.tuned import read_tuned
 
 FORMAT = 1
 FILES = (
@@ -39,6 +40,7 @@ FILES = (
     "metrics.json",
     "compare.json",
     "affinity.json",
+    "tune.json",
 )
 
 
@@ -74,6 +76,7 @@ def read_run(folder: Path, *, comparison: Path | None = None) -> RunFolder:
         comparison=_comparison(read_json((comparison or folder) / "compare.json", notes)),
         pictures=read_pictures(read_json(folder / "pictures.json", notes)),
         affinity=_affinity(read_json(folder / "affinity.json", notes)),
+        tuned=read_tuned(read_json(folder / "tune.json", notes)),
         notes=tuple(notes.sentences),
     )
 

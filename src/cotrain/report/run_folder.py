@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from cotrain.report.lookup import Json
 from cotrain.report.pictures import Gallery
+from cotrain.report.tuned import Tuned
 
 Scores: TypeAlias = Mapping[str, Mapping[str, float | None]]
 """{task: {metric: value}}"""
@@ -240,6 +241,7 @@ class RunFolder:
     metrics: Metrics | None
     comparison: Comparison | None
     affinity: Affinity | None
+    tuned: Tuned | None
     notes: tuple[str, ...]
     pictures: Gallery | None = None
 

@@ -1,0 +1,111 @@
+"""A sensible space for a config that says nothing of tuning: structure and training, each beginning where the config stands."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from cotrain.core.errors import ConfigError
+from cotrain.core.gallery import settings_of
+from cotrain.encoders.gallery import ENCODERS
+from cotrain.recipe.config import Config
+from cotrain.recipe.searches import searches
+
+RATES = 8.0
+"""The learning rate may be so many times smaller or larger."""
+
+SHARINGS: tuple[Any, ...] = (
+    "hard",
+    {"name": "mmoe", "experts": {"search": {"low": 2, "high": 8}}},
+    {"name": "ple", "shared": {"search": {"low": 1, "high": 3}}},
+    "cross_stitch",
+    "film",
+)
+BALANCES = ("sum", "uncertainty", "famo", "nash_mtl")
+BATCHES = (64, 128, 256, 512, 1024)
+
+
+def auto_space(tree: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """The raw tree with searches where it has none: sharing, width, depth and dropout of the encoder, head, task weights, balancer, learning
+    rate, weight decay, batch size. What the tree opens itself stays as it is. config: the tree's own, closed; it gives the defaults.
+
+    With one task there is nothing to share, to weigh or to balance.
+    """
+    out: dict[str, Any] = copy.deepcopy(dict(tree))
+    asked = searches(out)
+    several = len(config.tasks) > 1
+    if several and not _open(asked, "sharing"):
+        out["sharing"] = _choice(SHARINGS, _word(out.get("sharing", config.sharing.name)))
+    if several and not _open(asked, "balance"):
+        out["balance"] = _choice(BALANCES, _word(out.get("balance", config.balance.name)))
+    if not _open(asked, "head"):
+        out["head"] = _choice(("linear", {"name": "mlp", "widths": [64]}), _word(out.get("head", "linear")))
+    if several and isinstance(out.get("tasks"), Mapping):
+        out["tasks"] = {name: _weighed(task, asked, name) for name, task in out["tasks"].items()}
+    if not _open(asked, "encoder"):
+        out["encoder"] = _encoder(config)
+    train = dict(out.get("train") or {})
+    optimizer = dict(train["optimizer"]) if isinstance(train.get("optimizer"), Mapping) else {}
+    lr, decay = config.train.optimizer.lr, config.train.optimizer.weight_decay
+    if "lr" not in optimizer or not _open(asked, "train", "optimizer", "lr"):
+        middle = lr if isinstance(lr, float | int) else 1e-3
+        optimizer["lr"] = _range(middle / RATES, middle * RATES, middle)
+    if not _open(asked, "train", "optimizer", "weight_decay"):
+        optimizer["weight_decay"] = _range(1e-5, 0.3, min(max(float(decay or 0.0), 1e-5), 0.3))
+    if not _open(asked, "train", "batch_size"):
+        size = config.train.batch_size
+        train["batch_size"] = _choice(tuple(sorted({*BATCHES, size} if isinstance(size, int) else BATCHES)), size)
+    out["train"] = {**train, "optimizer": {"name": config.train.optimizer.name, **optimizer}}
+    return out
+
+
+def _open(asked: Mapping[Any, Any], *keys: str) -> bool:
+    return any(way[: len(keys)] == keys for way in asked)
+
+
+def _range(low: float, high: float, default: float) -> dict[str, Any]:
+    return {"search": {"low": low, "high": high, "log": True, "default": default}}
+
+
+def _choice(options: tuple[Any, ...], default: Any) -> dict[str, Any]:
+    """A choice that begins with what the config says; what stands beside the options is one of them too."""
+    names = [one["name"] if isinstance(one, Mapping) else one for one in options]
+    word = default.get("name") if isinstance(default, Mapping) else default
+    if isinstance(default, Mapping) and len(default) > 1:
+        options = (*(one for one, name in zip(options, names, strict=True) if name != word), default)
+    elif word not in names:
+        options = (*options, default)
+    inner = any(searches(one) for one in options if isinstance(one, Mapping) and one.get("name") == word)
+    return {"search": {"choice": list(options)} | ({} if inner else {"default": default})}
+
+
+def _word(given: Any) -> Any:
+    return given if isinstance(given, str | Mapping) else "linear"
+
+
+def _weighed(task: Any, asked: Mapping[Any, Any], name: str) -> Any:
+    """A task with an open weight, its own one the middle."""
+    if isinstance(task, str):
+        task = {"kind": task}
+    if not isinstance(task, Mapping) or _open(asked, "tasks", name, "weight"):
+        return task
+    middle = float(task.get("weight", 1.0))
+    if middle <= 0:
+        raise ConfigError(f"task '{name}' has weight {middle:g}; a weight that is searched for is above 0")
+    return {**task, "weight": _range(middle / 4, middle * 4, middle)}
+
+
+def _encoder(config: Config) -> dict[str, Any]:
+    """The config's encoder with open width, depth and dropout where it has such settings."""
+    cls = ENCODERS[config.encoder.name]
+    known = settings_of(cls)
+    out: dict[str, Any] = {"name": config.encoder.name, **config.encoder.settings}
+    if "widths" in known and all(isinstance(one, int) for one in out.get("widths", known["widths"].default)):
+        own = [int(one) for one in out.get("widths", known["widths"].default)]
+        shapes = {tuple(own)} | {(width,) * depth for width in (64, 128, 256) for depth in (1, 2, 3)}
+        out["widths"] = {"search": {"choice": [list(one) for one in sorted(shapes)], "default": own}}
+    if "dropout" in known:
+        own_dropout = float(out.get("dropout", known["dropout"].default))
+        out["dropout"] = {"search": {"low": 0.0, "high": max(0.5, own_dropout), "default": own_dropout}}
+    return out

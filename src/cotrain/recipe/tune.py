@@ -1,0 +1,238 @@
+"""Evaluate, adjust, evaluate: the open values of a config chosen by trials on the validation rows; the best, trained again, meets the test.
+
+A trial trains the network of one closed config with the config's own seed and is judged on the validation rows alone. `gain` is the mean over tasks
+of 1 - error / error of a single-task network of the values the search begins with. The winner and, as a baseline of equal chance, the
+best of as many single-task trials are then compared with several seeds (`cotrain.recipe.compare`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cotrain.core.errors import ConfigError, StudyError, unknown
+from cotrain.core.state import plain, write_json
+from cotrain.recipe.build import build_choice
+from cotrain.recipe.config import Config, config_from_source
+from cotrain.recipe.folder import read_json
+from cotrain.recipe.network import Trained, gathered, train_network
+from cotrain.recipe.open_config import OpenConfig, opened
+from cotrain.recipe.rows import Rows, load_rows
+from cotrain.recipe.tune_settings import COSTS, GAIN, TuneSettings
+from cotrain.recipe.yaml_source import Source
+from cotrain.search.domains import Choice
+from cotrain.search.gallery import PRUNERS, SAMPLERS
+from cotrain.search.problem import Objective, Problem
+from cotrain.search.space import Parameters, Space
+from cotrain.search.study import Study
+from cotrain.search.worker import Running
+from cotrain.training.evaluate import scores
+from cotrain.training.latency import latency_ms
+from cotrain.training.watch import Silent
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """A config with open values, ready to be searched.
+
+    source: the raw config, with the folder that relative paths start at. open: its open values. config: the config of the values it begins
+    with. single: without sharing, whose open values are then none.
+    """
+
+    source: Source
+    folder: Path | None
+    table: Any
+    open: OpenConfig
+    config: Config
+    single: bool = False
+
+    @property
+    def settings(self) -> TuneSettings:
+        return self.config.tune
+
+    def closed(self, parameters: Mapping[str, Any]) -> Config:
+        """The config of one trial. Raises ConfigProblems if its values do not go together."""
+        return _closed(self.source, self.open.closed(parameters), self.folder, self.table)
+
+    @property
+    def problem(self) -> Problem:
+        """What is searched, and for what. Raises ConfigError for an objective or a constraint on something that is not measured."""
+        tasks = list(self.config.tasks)
+        known = [GAIN, *tasks, *COSTS]
+        for name in (*self.settings.objectives, *(one.name for one in self.settings.constraints)):
+            if name not in known:
+                raise ConfigError("tune: " + unknown("objective", name, known))
+        objectives = (GAIN,) if self.single else self.settings.objectives
+        return Problem(
+            self.open.space,
+            tuple(Objective(name, maximize=name == GAIN) for name in objectives),
+            () if self.single else self.settings.constraints,
+        )
+
+    @property
+    def digest(self) -> str:
+        """A word for everything but the space that a trial depends on: another config is another study."""
+        kept = {key: value for key, value in self.config.as_dict().items() if key not in ("tune", "compare", "name")}
+        return hashlib.sha256(
+            json.dumps(plain([kept, plain(self.source.tree)]), sort_keys=True, default=str).encode()
+        ).hexdigest()[:16]
+
+    def study(self, place: str, *, name: str | None = None) -> Study:
+        """The study at a place, begun or gone on with. The values the search begins with are its first trial."""
+        settings = self.settings
+        study = Study(
+            self.problem,
+            build_choice(SAMPLERS, settings.sampler),
+            trials=settings.trials,
+            seed=settings.seed,
+            pruner=None if settings.pruner is None else build_choice(PRUNERS, settings.pruner),
+            place=place,
+            name=name or self.config.name + ("-single" if self.single else ""),
+            config=self.digest,
+        )
+        if self.open.default is not None and not study.trials():
+            study.add(self.open.default)
+        return study
+
+    def apart(self) -> Tuning:
+        """The same search for single-task networks: no sharing, and nothing that only sharing has. Raises ConfigError if nothing is left open."""
+        tree = {key: value for key, value in self.source.tree.items() if key not in ("sharing", "balance")}
+        source = dataclasses.replace(self.source, tree={**tree, "sharing": "none"})
+        return dataclasses.replace(self, source=source, open=opened(source.tree), single=True)
+
+
+def tuning(source: Source, folder: Path | None, *, table: Any = None) -> Tuning:
+    """The search a raw config asks for. Raises ConfigProblems for everything that is wrong in it."""
+    found = opened(source.tree, source.origin)
+    return Tuning(
+        source, folder, table, found, _closed(source, found.closed(found.default or middle(found.space)), folder, table)
+    )
+
+
+def middle(space: Space) -> Parameters:
+    """The middle of every range and the first option of every choice."""
+    return space.settle(lambda one: one.domain.options[0] if isinstance(one.domain, Choice) else one.domain.at(0.5))
+
+
+def _closed(source: Source, tree: Any, folder: Path | None, table: Any) -> Config:
+    return config_from_source(dataclasses.replace(source, tree=tree), folder, table=table)
+
+
+class Trials:
+    """Runs trials: rows are read once for every way of reading them, and the baseline of the gain is trained once.
+
+    baseline: {task: error of a single-task network on the validation rows}, made where `folder` does not hold it yet.
+    """
+
+    def __init__(self, tuning: Tuning, folder: Path) -> None:
+        self.tuning, self.folder = tuning, folder
+        self._rows: dict[str, Rows] = {}
+        self.baseline = self._baseline()
+
+    def __call__(self, running: Running) -> dict[str, float]:
+        """What the network of the trial's values reaches and costs."""
+        config = self.tuning.closed(running.parameters)
+        if self.tuning.single:
+            return self._apart(config)
+        rows = self.rows(config)
+        watcher = None if self.tuning.settings.pruner is None else Reporting(running, self._judge(rows))
+        done = train_network(config, rows.data, rows.specs, rows.tasks, seed=config.seed, watcher=watcher)
+        errors = validated(done, rows)
+        return {GAIN: gain_over(self.baseline, errors), **errors, **costs(done, rows)}
+
+    def _apart(self, config: Config) -> dict[str, float]:
+        rows = self.rows(config)
+        errors: dict[str, float] = {}
+        for task in rows.tasks:
+            done = train_network(config, rows.data, rows.specs, [task], seed=config.seed)
+            errors |= validated(done, rows)
+        return {GAIN: gain_over(self.baseline, errors), **errors}
+
+    def _judge(self, rows: Rows) -> Callable[[Mapping[str, Any]], float | None]:
+        """The objective of one epoch, from its scores on the validation rows. Raises ConfigError for one that only the end tells."""
+        tasks = {task.name: task for task in rows.tasks}
+        name = self.tuning.settings.objectives[0]
+        if name in COSTS:
+            raise ConfigError(
+                f"a pruner compares trials by what they reach while they run, and '{name}' is known at the end; leave the pruner out"
+            )
+
+        def judged(valid: Mapping[str, Any]) -> float | None:
+            errors = {one: tasks[one].error(reached) for one, reached in valid.items()}
+            return gain_over(self.baseline, errors) if name == GAIN else errors.get(name)
+
+        return judged
+
+    def rows(self, config: Config) -> Rows:
+        """The rows of a config, read once for all trials that read them alike."""
+        whole = config.as_dict()
+        reads = {key: whole.get(key) for key in ("data", "inputs", "tasks", "sources", "seed")}
+        key = json.dumps(plain({**reads, "encoder": config.encoder.name}), sort_keys=True, default=str)
+        if key not in self._rows:
+            self._rows.clear()
+            self._rows[key] = load_rows(config)
+            if not self._rows[key].data.counts.get("valid"):
+                raise ConfigError(
+                    "tuning chooses by validation rows, and there are none; give data.split a share for valid"
+                )
+        return self._rows[key]
+
+    def _baseline(self) -> dict[str, float]:
+        kept = self.folder / "baseline.json"
+        if kept.exists():
+            return dict(read_json(kept))
+        config = dataclasses.replace(
+            self.tuning.config,
+            sharing=dataclasses.replace(self.tuning.config.sharing, name="hard", settings={}, made=None),
+        )
+        rows = self.rows(self.tuning.config)
+        errors: dict[str, float] = {}
+        for task in rows.tasks:
+            errors |= validated(train_network(config, rows.data, rows.specs, [task], seed=config.seed), rows)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(kept, errors)
+        return errors
+
+
+class Reporting(Silent):
+    """Tells the study how a trial stands after every epoch, in the unit of its objective, so that a pruner may end it."""
+
+    def __init__(self, running: Running, judge: Callable[[Mapping[str, Any]], float | None]) -> None:
+        self.running, self.judge = running, judge
+
+    def ended_epoch(self, record: Mapping[str, Any]) -> None:
+        value = self.judge(record["valid"]) if record.get("valid") else None
+        if value is not None:
+            self.running.report(int(record["epoch"]), value)
+
+
+def validated(done: Trained, rows: Rows) -> dict[str, float]:
+    """{task: primary error on the validation rows}."""
+    reached = scores(done.model.tasks, gathered(done.model, rows.data, "valid"))
+    return {name: task.error(reached[name]) for name, task in done.model.tasks.items() if name in reached}
+
+
+def gain_over(baseline: Mapping[str, float], errors: Mapping[str, float]) -> float:
+    """The mean over tasks of 1 - error / baseline; tasks whose baseline is perfect are left out.
+
+    >>> round(gain_over({"a": 0.5, "b": 2.0}, {"a": 0.4, "b": 2.2}), 3)
+    0.05
+    """
+    gains = [1 - error / baseline[name] for name, error in errors.items() if baseline.get(name, 0.0) > 0]
+    if not gains:
+        raise StudyError("the single-task networks make no error on the validation rows, so there is nothing to gain")
+    return sum(gains) / len(gains)
+
+
+def costs(done: Trained, rows: Rows) -> dict[str, float]:
+    """What the trained network costs (`COSTS`)."""
+    found = {"parameters": done.cost["parameters"], "flops_per_row": done.cost["flops_per_row"]}
+    found |= {"seconds": done.cost["train_seconds"], "peak_memory_mib": done.cost["peak_memory_mib"]}
+    found["latency_ms"] = latency_ms(done.model, rows.data.first("valid", 1))
+    return {name: float(value) for name, value in found.items() if value is not None}

@@ -1,0 +1,106 @@
+"""The `tune:` of a config: how its open values are searched, for what, within which bounds, and what becomes of the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cotrain.core.errors import ConfigError
+from cotrain.recipe.problems import Keys
+from cotrain.recipe.reader import Choice, Reader
+from cotrain.search.gallery import PRUNERS, SAMPLERS
+from cotrain.search.problem import Constraint
+from cotrain.training.durations import seconds_in
+
+COSTS = ("parameters", "flops_per_row", "seconds", "peak_memory_mib", "latency_ms")
+"""What a trial's network costs: its weights, operations a row, the training's seconds and memory, one row's answer in milliseconds."""
+
+GAIN = "gain"
+KEYS = (
+    "sampler",
+    "pruner",
+    "trials",
+    "time",
+    "objectives",
+    "constraints",
+    "pick",
+    "seeds",
+    "single",
+    "storage",
+    "seed",
+)
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """sampler, pruner: how. trials: so many at most. time: seconds for all trials together, or None. objectives: `gain`, tasks (their
+    primary error), costs; several give a front. constraints: on the same names. pick: which point of the front is taken: knee, task=NAME
+    or budget=NAME:MOST. seeds: with which the winner is trained again before it meets the test rows. single: whether single-task networks
+    are tuned with as many trials too, so that the gain is one over a baseline that had the same chance. storage: a file or URL that workers
+    share; None: a file in the tuning's folder. seed: of the sampler.
+    """
+
+    sampler: Choice = field(default_factory=lambda: Choice("tpe"))
+    pruner: Choice | None = None
+    trials: int = 40
+    time: float | None = None
+    objectives: tuple[str, ...] = (GAIN,)
+    constraints: tuple[Constraint, ...] = ()
+    pick: str = "knee"
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    single: bool = True
+    storage: str | None = None
+    seed: int = 0
+
+
+def read_tune(reader: Reader, tree: Any, keys: Keys) -> TuneSettings | None:
+    """The settings of a search."""
+    if isinstance(tree, TuneSettings):
+        return tree
+    given = reader.mapping(
+        tree, keys, "a mapping with keys such as sampler, trials", "tune: {sampler: tpe, trials: 40}"
+    )
+    if given is None:
+        return None
+    reader.known(given, keys, KEYS)
+    parts: dict[str, Any] = {}
+    for key, gallery in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        if given.get(key) is not None:
+            parts[key] = reader.choice(gallery, given[key], (*keys, key))
+    for key, kind in (("trials", int), ("single", bool), ("pick", str), ("storage", str), ("seed", int)):
+        if given.get(key) is not None:
+            parts[key] = reader.value(kind, given[key], (*keys, key))
+    if isinstance(parts.get("trials"), int) and parts["trials"] < 1:
+        reader.found((*keys, "trials"), f"expected at least one trial, got {parts['trials']}; 40 is the default")
+    if given.get("time") is not None:
+        try:
+            parts["time"] = seconds_in("tune.time", given["time"])
+        except ConfigError as error:
+            reader.found((*keys, "time"), str(error))
+    if "objectives" in given:
+        wanted = given["objectives"]
+        parts["objectives"] = (wanted,) if isinstance(wanted, str) else tuple(map(str, wanted or ()))
+        if not parts["objectives"]:
+            reader.found(
+                (*keys, "objectives"), "expected at least one objective, got none; write gain, a task or a cost"
+            )
+    if "seeds" in given:
+        parts["seeds"] = tuple(range(given["seeds"])) if isinstance(given["seeds"], int) else tuple(given["seeds"])
+    parts["constraints"] = _constraints(reader, given.get("constraints", {}), (*keys, "constraints"))
+    return TuneSettings(**{key: value for key, value in parts.items() if value is not None})
+
+
+def _constraints(reader: Reader, tree: Any, keys: Keys) -> tuple[Constraint, ...]:
+    given = (
+        reader.mapping(tree, keys, "a mapping from names to bounds", "constraints: {parameters: {at_most: 1e6}}") or {}
+    )
+    found = []
+    for name, bound in given.items():
+        settings = bound if isinstance(bound, Mapping) else {"at_most": bound}
+        reader.known(settings, (*keys, name), ("at_most", "at_least"))
+        try:
+            found.append(Constraint(name, settings.get("at_most"), settings.get("at_least")))
+        except ConfigError as error:
+            reader.found((*keys, name), str(error))
+    return tuple(found)
