@@ -105,7 +105,7 @@ MISTAKES = [
     Mistake("another library's word for targets", {"tasks:": "targets:"}, at="5:1", path="targets", says=("write it as 'tasks'",)),
     Mistake("the engine's mode in the balance", {"engine: {mode: exact}": "mode: exact"}, at="11:27", path="balance.mode", says=("it belongs to 'balance.engine.mode'",)),
     Mistake("a kind called type", {"kind: multiclass": "type: multiclass"}, at="7:11", path="tasks.grade.type", says=("write `kind:` in place of `type:`",)),
-    Mistake("a word that comes later", {"seed: 0": "tune: {trials: 10}"}, at="13:1", path="tune", says=("comes later",)),
+    Mistake("a word that comes later", {"seed: 0": "export: {form: onnx}"}, at="13:1", path="export", says=("comes later",)),
     Mistake("a task's source", {"kind: binary}": "kind: binary, source: b}"}, at="6:42", path="tasks.income.source", says=("comes later",)),
     # --------------------------------------------------------------------------------------------------------- misspelt names
     Mistake("a kind of task", {"kind: binary": "kind: binry"}, at="6:34", path="tasks.income.kind", says=("did you mean 'binary'?", "multiclass")),
