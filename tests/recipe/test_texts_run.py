@@ -124,6 +124,14 @@ def test_each_input_has_the_form_its_encoder_reads() -> None:
     }  # fmt: skip
     found = check(config)
     assert not found.problems
+    mixed = {"kinds": {"review": "text", "note": "text", "words": "number"}, "text": {"length": 3, "features": 4}}
+    both = config_from_dict({**config.as_dict(), "data": mixed}, table=reviews())  # each form takes what it reads
+    specs = load_rows(both).specs
+    assert len(specs["rest.words"].names) == 5  # missing notes are marked
+    assert int(load_rows(both).data.inputs["review"].lengths().max()) == 3  # type: ignore[attr-defined]
+    alone = {"inputs": ["review"], "tasks": {"liked": "binary"}, "encoder": "mlp", "data": {"text": {"length": 3}}}
+    with pytest.raises(ConfigError, match=r"data.text.length: encoding 'bag' does not read it, got 3"):
+        load_rows(config_from_dict(alone, table=reviews()))
     assert found.plan["network"]["parameters"] > 0
 
 

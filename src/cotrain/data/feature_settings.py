@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cotrain.core.errors import ConfigError, nearest, unknown
@@ -99,6 +99,16 @@ class TextSettings:
                 f"{self.pretrained!r}; write for example {{tokenizer: pretrained, pretrained: bert-base-uncased}}"
             )
         self._refuse_idle(here)
+
+    def of(self, encoding: Literal["bag", "tokens"]) -> TextSettings:
+        """The same for one encoding, without what is said of the other.
+
+        >>> TextSettings(length=9).of("bag").length, TextSettings(length=9).of("tokens").length
+        (256, 9)
+        """
+        idle = TOKENS_ONLY if encoding == "bag" else BAGS_ONLY
+        plain: dict[str, Any] = {part.name: part.default for part in fields(self) if part.name in idle}
+        return replace(self, encoding=encoding, **plain)
 
     def _refuse_idle(self, here: str) -> None:
         """Raises ConfigError for a setting that the encoding, or the tokenizer, does not read."""

@@ -60,7 +60,7 @@ NUMBERS_AT_ONCE = 1 << 20
 """So many numbers of pictures are given to a network at once, about: a convolutional net holds some hundred times as many."""
 
 
-WORDS_AT_ONCE = 1 << 17
+WORDS_AT_ONCE = 1 << 16
 """So many words of texts are given to a network at once at most: their features are some hundred numbers each."""
 
 
