@@ -183,7 +183,7 @@ def census(rows: int | None = None) -> Problem:
 
     def model() -> Model:
         tasks = [Binary(name) for name in ("income", "never_married", "college")]
-        return Model(encoder=MLP(widths=(256, 256)), tasks=tasks).build({"main": ready.specs})
+        return Model(encoder=MLP(widths=(256, 256)), tasks=tasks).build(ready.specs)
 
     def batches(split: str, seed: int) -> Callable[[int], Any]:
         size = 512 if split == "train" else 4096

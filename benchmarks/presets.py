@@ -83,9 +83,9 @@ def beside(rows: Rows) -> dict[str, dict[str, float]]:
         for method in found:
             began = time.monotonic()
             if method == "boosting":
-                output = boosted_output(task, train, valid, test, rows.specs, 0)
+                output = boosted_output(task, train, valid, test, rows.specs["main"], 0)
             else:
-                output = mlp_output(task, train, test, rows.specs)
+                output = mlp_output(task, train, test, rows.specs["main"])
             seconds[method] += time.monotonic() - began
             score = task.metrics.score(output, test.targets[task.name], test.weight)
             found[method][task.name] = score[task.metrics.primary]

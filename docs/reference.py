@@ -28,6 +28,7 @@ from cotrain.recipe.compare_settings import CompareSettings, Variant
 from cotrain.recipe.inputs import InputSettings
 from cotrain.recipe.nested import default_words, expected
 from cotrain.recipe.reader import public_settings, section_by_name
+from cotrain.recipe.source_section import SourceSettings
 from cotrain.recipe.values import describe
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.tasks.gallery import TASKS
@@ -44,6 +45,7 @@ SECTIONS: tuple[tuple[str, type], ...] = (
     ("data.scaling", ScalingSettings),
     ("data.image", ImageSettings),
     ("data.per_column.NAME", ColumnSettings),
+    ("sources.NAME", SourceSettings),
     ("inputs.NAME", InputSettings),
     ("fusion", Fusion),
     ("balance.engine", EngineSettings),
@@ -73,7 +75,7 @@ GALLERIES: tuple[tuple[str, str, Gallery], ...] = (
 HEAD = """# Reference of the config
 
 Written by `docs/reference.py` from the classes that hold the settings; do not edit. What the keys are for: [configuration](configuration.md).
-Outermost keys: `name`, `data`, `inputs`, `tasks`, `encoder`, `fusion`, `sharing`, `balance`, `train`, `augment`, `seed`, `compare`."""
+Outermost keys: `name`, `data`, `sources`, `inputs`, `tasks`, `encoder`, `fusion`, `sharing`, `balance`, `train`, `augment`, `seed`, `compare`."""
 
 
 def cell(text: object) -> str:

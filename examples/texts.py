@@ -5,6 +5,7 @@
 FOLDER holds, in these places:
 
     druglib/drugLibTrain_raw.tsv.gz        Drug Review Dataset (Druglib.com), data set 461 of the UCI repository, its two parts pooled or the training part
+    sentiment_sentences/imdb_labelled.txt, amazon_cells_labelled.txt, yelp_labelled.txt    Sentiment Labelled Sentences, data set 331 of the UCI repository
     snips_nlu/train.jsonl, valid.jsonl     SNIPS custom intent engines 2017 (github.com/sonos/nlu-benchmark): {"intent": ..., "parts": [[text, slot], ...]}
 
 The tables are written to examples/data/, beside the configs that read them. A set that is not there is left out, and that is said.
@@ -64,7 +65,26 @@ def snips(folder: Path) -> pl.DataFrame:
     return pl.concat([train, parts[1]])
 
 
-TABLES: dict[str, Callable[[Path], pl.DataFrame]] = {"druglib": druglib, "snips": snips}
+DOMAINS = {"imdb_labelled": "films", "amazon_cells_labelled": "phones", "yelp_labelled": "restaurants"}
+
+
+def sentiment(folder: Path) -> pl.DataFrame:
+    """Sentences of three kinds of reviews, 1,000 each, and whether they are positive or negative.
+
+    fold: 0 to 9, by a hash of the sentence, so that one that comes twice is in one fold.
+    """
+    rows = []
+    for file, domain in DOMAINS.items():
+        lines = (folder / "sentiment_sentences" / f"{file}.txt").read_text("utf-8").split("\n")
+        for line in filter(None, lines):
+            text, _, label = line.rpartition("\t")
+            words = " ".join(text.split())
+            fold = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest()) % FOLDS
+            rows.append((words, "positive" if label.strip() == "1" else "negative", domain, fold))
+    return pl.DataFrame(rows, ["text", "sentiment", "domain", "fold"], orient="row")
+
+
+TABLES: dict[str, Callable[[Path], pl.DataFrame]] = {"druglib": druglib, "sentiment": sentiment, "snips": snips}
 
 
 def make(folder: Path, into: Path) -> list[Path]:

@@ -106,7 +106,7 @@ MISTAKES = [
     Mistake("the engine's mode in the balance", {"engine: {mode: exact}": "mode: exact"}, at="11:27", path="balance.mode", says=("it belongs to 'balance.engine.mode'",)),
     Mistake("a kind called type", {"kind: multiclass": "type: multiclass"}, at="7:11", path="tasks.grade.type", says=("write `kind:` in place of `type:`",)),
     Mistake("a word that comes later", {"seed: 0": "export: {form: onnx}"}, at="13:1", path="export", says=("comes later",)),
-    Mistake("a task's source", {"kind: binary}": "kind: binary, source: b}"}, at="6:42", path="tasks.income.source", says=("comes later",)),
+    Mistake("a task's source", {"kind: binary}": "kind: binary, source: b}"}, at="6:50", path="tasks.income.source", says=("one table only",)),
     # --------------------------------------------------------------------------------------------------------- misspelt names
     Mistake("a kind of task", {"kind: binary": "kind: binry"}, at="6:34", path="tasks.income.kind", says=("did you mean 'binary'?", "multiclass")),
     Mistake("a kind as a bare word", {"wage: regression": "wage: regresion"}, at="8:9", path="tasks.wage", says=("did you mean 'regression'?",)),
@@ -154,7 +154,7 @@ MISTAKES = [
     Mistake("a column of its own that is not there", {"path: census.csv": "path: census.csv\n  per_column: {agee: {categories: {rare: 3}}}"}, path="data.per_column.agee", says=("did you mean 'age'",)),
     Mistake("an unknown key of one column", {"path: census.csv": "path: census.csv\n  per_column: {age: {scalin: robust}}"}, path="data.per_column.age.scalin", says=("did you mean 'scaling'",)),
     Mistake("no data", {"data:\n  path: census.csv\n  split: {method: stratified, fractions: [0.6, 0.2, 0.2]}\n": ""}, path="data", says=("data: {path: census.csv}",)),
-    Mistake("no kind", {"{kind: multiclass}": "{weight: 2}"}, at="7", path="tasks.grade.kind", says=("expected the kind of the task", "binary, conditional")),
+    Mistake("no kind", {"{kind: multiclass}": "{weight: 2}"}, at="7", path="tasks.grade.kind", says=("expected the kind of the task", "binary, box, conditional")),
     Mistake("tasks as a list", {"  income: {column: income, kind: binary}\n  grade: {kind: multiclass}\n  wage: regression": "  [income, grade, wage]"}, at="6:3", path="tasks", says=("tasks: {income: binary, age: regression}",)),
     Mistake("column and columns", {"column: income,": "column: income, columns: [income],"}, at="6:28", path="tasks.income.columns", says=("keep one of them",)),
     # ----------------------------------------------------------------------------------------------------------------- YAML itself

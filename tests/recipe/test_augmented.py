@@ -60,14 +60,14 @@ def test_only_training_rows_are_changed(monkeypatch: pytest.MonkeyPatch) -> None
         return whole(self, batch, draws)
 
     monkeypatch.setattr(Augmentation, "__call__", spied)
-    done = train_network(config(), rows(), SPECS, TASKS, seed=0)
+    done = train_network(config(), rows(), {"main": SPECS}, TASKS, seed=0)
     assert sorted(seen) == sorted([*range(40)] * 2)
     assert len(done.history.records) == 2
 
 
 def test_constants_are_those_of_the_rows_as_they_are() -> None:
-    still = train_network(config(augment=None), rows(), SPECS, TASKS, seed=0)
-    changed = train_network(config(), rows(), SPECS, TASKS, seed=0)
+    still = train_network(config(augment=None), rows(), {"main": SPECS}, TASKS, seed=0)
+    changed = train_network(config(), rows(), {"main": SPECS}, TASKS, seed=0)
     assert changed.model.scales == still.model.scales
     assert changed.history.records[0]["losses"] != still.history.records[0]["losses"]
 
@@ -75,7 +75,7 @@ def test_constants_are_those_of_the_rows_as_they_are() -> None:
 def test_a_resumed_training_meets_the_same_rows(tmp_path: Path) -> None:
     def trained(epochs: int, folder: Path | None, resume: bool = False) -> dict[str, torch.Tensor]:
         train = {"epochs": epochs, "batch_size": 16, "schedule": "constant", "early_stopping": None, "keep": "last"}
-        made = train_network(config(train=train), rows(), SPECS, TASKS, seed=3, folder=folder, resume=resume)
+        made = train_network(config(train=train), rows(), {"main": SPECS}, TASKS, seed=3, folder=folder, resume=resume)
         return made.model.state_dict()
 
     trained(1, tmp_path)

@@ -135,7 +135,7 @@ def test_intervals_draw_whole_groups_where_the_split_keeps_them_together(folder:
     held = test[rows.data.targets["bought"].present[test]]
     pairs = set(zip(who.tolist(), (held // 6).tolist(), strict=True))
     assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
-    assert load_rows(load_config(folder / "c.yaml")).groups is None
+    assert load_rows(load_config(folder / "c.yaml")).groups == {}
 
 
 def test_a_comparison_without_test_rows_is_refused_before_anything_is_made(folder: Path, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_open_values_are_refused_with_the_command_that_resolves_them() -> None:
     assert all("cotrain tune" in message for message in found.values())
 
 
-@pytest.mark.parametrize("key", ["sources", "compress", "export"])
+@pytest.mark.parametrize("key", ["compress", "export"])
 def test_words_kept_for_later_say_so(key: str) -> None:
     assert "comes later" in problems(**{key: {}})[key]
 

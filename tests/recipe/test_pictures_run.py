@@ -92,7 +92,7 @@ def test_a_broken_new_picture_is_named_and_answered_all_the_same(folder: Path, t
     (tmp_path / "bad.png").write_text("no picture")
     good = next(folder.glob("*/*.png"))
     for mib in (2048, 0):
-        run._encoder = type(run._encoder)(
+        run._encoders["main"] = type(run._encoder)(
             (type(run._encoder.encoders[0])(**{**vars(run._encoder.encoders[0]), "cache_mib": mib}),),
             run._encoder.known,
         )

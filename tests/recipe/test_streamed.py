@@ -20,7 +20,7 @@ from cotrain.core.state import flatten
 from cotrain.data import large, pieces, shard_writer, text_pieces
 from cotrain.data.large import machine_memory, memory_needed, too_large
 from cotrain.data.settings import ReadSettings
-from cotrain.recipe import rows as rows_room
+from cotrain.recipe import one_source as rows_room
 from cotrain.recipe.check import check
 from cotrain.recipe.compare import compare
 from cotrain.recipe.config import Config, config_from_dict

@@ -33,6 +33,9 @@ def predict(
         list[str] | None,
         typer.Option(help="TASK=NUMBER: the probability from which a yes/no task says yes. May be repeated."),
     ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Whose rows these are, where the run has several sources; its tasks answer.")
+    ] = None,
 ) -> None:
     """Predict every task for new rows.
 
@@ -56,10 +59,10 @@ def predict(
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always", DataWarning)
         trained = load(run)
-        if trained.in_pieces(str(data)):
-            frames = trained.predict_pieces(str(data), thresholds=chosen)
+        if trained.in_pieces(str(data), source):
+            frames = trained.predict_pieces(str(data), thresholds=chosen, source=source)
         else:
-            frames = iter([trained.predict(str(data), thresholds=chosen)])
+            frames = iter([trained.predict(str(data), thresholds=chosen, source=source)])
         count = told(frames) if output is None else write(frames, output)
     for each in heard:
         warn(str(each.message))

@@ -34,7 +34,7 @@ def described_columns(
     """One entry a column of the table: name, kind, why, missing, unique, role (input, target or ignored) and a note."""
     notes: dict[str, list[str]] = {}
     for one in encoder.encoders:
-        for name in one.columns:
+        for name in set(one.columns) & set(encoder.columns):
             notes.setdefault(name, []).append(one.note)
     tasks = {name: task for task, names in ready.targets.items() for name in names}
     out = []
@@ -68,6 +68,7 @@ Changes = dict[tuple[str, str | None, str], tuple[int, int]]
 def counted_changes(encoder: TableEncoder, frame: pl.DataFrame, training: NDArray[np.int64]) -> Changes:
     """What the encoders do to the cells of these rows. training: the places of the rows of the training split."""
     counts: Changes = {}
+    frame = encoder.completed(frame)
     for one in encoder.encoders:
         for change in one.changes(frame) if isinstance(one, CountedEncoder) else ():
             key = (change.step, change.column, change.detail)

@@ -24,11 +24,12 @@ from cotrain.core.errors import DataError, nearest
 from cotrain.core.fields import Field
 from cotrain.core.randomness import derive
 from cotrain.core.spec import FieldSpec
+from cotrain.data.blocks import Block, out_of_fold
 from cotrain.data.buckets import HashEncoder
 from cotrain.data.categories import CategoryEncoder
 from cotrain.data.clean import tidy
 from cotrain.data.column_settings import Said
-from cotrain.data.columns import FIELDS, ColumnEncoder, FieldEncoder, FoldedEncoder, Part, PlacedEncoder, Training
+from cotrain.data.columns import FIELDS, ColumnEncoder, FieldEncoder, PlacedEncoder, Training
 from cotrain.data.date_parts import DateEncoder
 from cotrain.data.drawn import LazyField
 from cotrain.data.feature_settings import TextSettings
@@ -147,6 +148,8 @@ class TableEncoder:
 
     manners: ((column, how its numbers were written), ...) of all columns that came as words; later rows that come so are read so.
     groups: ((column, its group), ...) of all input columns, where each group has fields of its own; empty where all stand together.
+    absent: columns that these rows never have, though others that go through the same encoders do; they are missing in every row, and a
+    field of a group whose columns are all absent is.
     """
 
     encoders: tuple[AnyEncoder, ...]
@@ -154,6 +157,7 @@ class TableEncoder:
     words: tuple[str, ...] = MISSING
     manners: tuple[tuple[str, Manner], ...] = ()
     groups: tuple[tuple[str, str], ...] = ()
+    absent: tuple[str, ...] = ()
 
     @staticmethod
     def fit(
@@ -210,7 +214,12 @@ class TableEncoder:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns a row must have."""
-        return tuple(dict.fromkeys(name for one in self.encoders for name in one.columns))
+        read = dict.fromkeys(name for one in self.encoders for name in one.columns)
+        return tuple(name for name in read if name not in self.absent)
+
+    def completed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows with the columns they never have, missing in every row."""
+        return frame.with_columns(pl.lit(None, pl.String).alias(name) for name in self.absent)
 
     @property
     def specs(self) -> dict[str, FieldSpec]:
@@ -269,9 +278,9 @@ class TableEncoder:
         if extra:
             notes.append(f"columns not met in training are ignored: {', '.join(extra)}")
         frame, _ = tidy(frame[list(self.columns)], self.words)
-        frame = numbered(frame, dict(self.manners))
+        frame = self.completed(numbered(frame, dict(self.manners)))
         specs = self.specs
-        blocks = {name: _Block(field, specs[name], frame.height) for name, (field, _) in self._tables().items()}
+        blocks = {name: Block(field, specs[name], frame.height) for name, (field, _) in self._tables().items()}
         whole: dict[str, Field | LazyField] = {}
         problems: list[str] = []
         for one in self.encoders:
@@ -286,20 +295,34 @@ class TableEncoder:
                     continue
                 part = one.part(frame)
                 blocks[_named(*self._place(one))].add(
-                    part if places is None else _own(one, frame, part, places), len(one.features)
+                    part if places is None else out_of_fold(one, frame, part, places), len(one.features)
                 )
                 notes += part.notes
             except DataError as error:
                 problems.append(str(error))
         if problems:
             raise DataError("\n".join(problems))
-        return {name: block.field() for name, block in blocks.items()} | whole, list(dict.fromkeys(notes))
+        tables = {name: block.field() for name, block in blocks.items()}
+        for name in self._lacking():
+            tables[name] = replace(tables[name], present=torch.zeros(frame.height, dtype=torch.bool))
+        return tables | whole, list(dict.fromkeys(notes))
+
+    def _lacking(self) -> list[str]:
+        """Fields of groups of a table of which these rows have no column."""
+        if not self.groups or not self.absent:
+            return []
+        read: dict[str, set[str]] = {}
+        for column, group in self.groups:
+            read.setdefault(group, set()).add(column)
+        gone = {group for group, columns in read.items() if columns <= set(self.absent)}
+        return [name for name, (_, group) in self._tables().items() if group in gone]
 
     def lazily(
         self, frame: pl.DataFrame, present: Mapping[str, Tensor], *, folder: Path | None = None
     ) -> dict[str, Field | LazyField]:
         """{field: its pictures, made when rows are taken} of rows encoded before. present: {field: [B] which rows have one}."""
         frame, _ = tidy(frame[list(self.columns)], self.words)
+        frame = self.completed(frame)
         images = {one.field: one.placed(folder) for one in self.encoders if isinstance(one, ImageEncoder)}
         return {name: images[name].lazily(images[name].cells(frame), held.numpy()) for name, held in present.items()}
 
@@ -325,6 +348,7 @@ class TableEncoder:
             "manners": dict(self.manners),
             "columns": [one.to_json() for one in self.encoders],
             **({"groups": [list(pair) for pair in self.groups]} if self.groups else {}),
+            **({"absent": list(self.absent)} if self.absent else {}),
         }
 
     @staticmethod
@@ -342,51 +366,9 @@ class TableEncoder:
             tuple(value["words"]),
             tuple(value["manners"].items()),
             tuple((column, group) for column, group in value.get("groups", ())),
+            tuple(value.get("absent", ())),
         )
 
 
 def _named(field: str, group: str) -> str:
     return f"{group}.{field}" if group else field
-
-
-class _Block:
-    """The cells of one field while encoders fill them, column after column."""
-
-    def __init__(self, name: str, spec: FieldSpec, rows: int) -> None:
-        self.values: NDArray[Any] = np.empty((rows, len(spec.names)), dtype=FIELDS[name][1])
-        self.valid: NDArray[np.bool_] | None = None
-        self.filled = 0
-
-    def add(self, part: Part, width: int) -> None:
-        start, self.filled = self.filled, self.filled + width
-        if isinstance(part.values, np.ndarray):
-            self.values[:, start : self.filled] = part.values
-        else:
-            for place, values in enumerate(part.values):
-                self.values[:, start + place] = values
-        for place, held in enumerate(part.valid):
-            if held is not None and not held.all():
-                if self.valid is None:
-                    self.valid = np.ones(self.values.shape, dtype=np.bool_)
-                self.valid[:, start + place] = held
-
-    def field(self) -> Field:
-        return Field.dense(torch.from_numpy(self.values), None if self.valid is None else torch.from_numpy(self.valid))
-
-
-def _own(one: ColumnEncoder, frame: pl.DataFrame, part: Part, places: NDArray[np.int64]) -> Part:
-    """The part with the values that rows of the training split get, where the encoder has such."""
-    inside = np.flatnonzero(places >= 0)
-    if not isinstance(one, FoldedEncoder) or not len(inside):
-        return part
-    own = one.training_part(frame[inside], places[inside])
-    columns: list[NDArray[Any]] = []
-    for later, now in zip(_listed(part), _listed(own), strict=True):
-        column = later.copy()
-        column[inside] = now
-        columns.append(column)
-    return Part(columns, part.valid, part.notes)
-
-
-def _listed(part: Part) -> list[NDArray[Any]]:
-    return list(part.values.T) if isinstance(part.values, np.ndarray) else list(part.values)

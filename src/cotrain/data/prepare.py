@@ -6,7 +6,7 @@ labels and the warnings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,12 @@ from cotrain.data.columns import Training
 from cotrain.data.decoded import decoded_texts
 from cotrain.data.drawn import RowData
 from cotrain.data.earlier import Earlier
-from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
+from cotrain.data.encode import FORMAT, PLAIN, AnyEncoder, TableEncoder
 from cotrain.data.feature_settings import TextSettings
-from cotrain.data.infer import infer
+from cotrain.data.infer import Column, infer
 from cotrain.data.leak_account import all_leaks
 from cotrain.data.leaving import staying
+from cotrain.data.manners import Manner
 from cotrain.data.picture_columns import comparable, picture_stamps, read_as_said, read_pictures
 from cotrain.data.problems import warnings
 from cotrain.data.read import Table, read_given
@@ -94,16 +95,106 @@ def prepare(
 
     Raises ConfigError for columns that are not there or named twice over, DataError for cells that cannot be what is said.
     """
+    return alone(
+        preparing(
+            table,
+            targets=targets,
+            inputs=inputs,
+            settings=settings,
+            task_weights=task_weights,
+            seed=seed,
+            cache=cache,
+            source=source,
+            earlier=earlier,
+            groups=groups,
+            texts=texts,
+        )
+    )
+
+
+Preparing = Generator["Fitting", "Fitted", Prepared]
+"""A preparation that stops once, at its training rows, for the encoder that is fitted on them."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What an encoder of inputs is to be fitted on, and how: the arguments of `TableEncoder.fit`. The columns of `frame` hold more than inputs."""
+
+    frame: pl.DataFrame
+    columns: Sequence[Column]
+    settings: DataSettings
+    training: Training
+    known: Sequence[str]
+    words: Sequence[str]
+    manners: Mapping[str, Manner]
+    before: Sequence[AnyEncoder]
+    groups: Mapping[str, str] | None
+    texts: Mapping[str, TextSettings] | None
+
+    def encoder(self) -> TableEncoder:
+        """Fitted on these rows alone."""
+        return TableEncoder.fit(
+            self.frame,
+            self.columns,
+            self.settings,
+            training=self.training,
+            known=self.known,
+            words=self.words,
+            manners=self.manners,
+            before=self.before,
+            groups=self.groups,
+            texts=self.texts,
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The encoder that a preparation is given. first: where its first training row stood among all rows the encoder was fitted on."""
+
+    encoder: TableEncoder
+    first: int = 0
+
+
+def alone(steps: Preparing) -> Prepared:
+    """A preparation run to its end, the encoder fitted on its own training rows."""
+    try:
+        fitting = next(steps)
+        steps.send(Fitted(fitting.encoder()))
+    except StopIteration as end:
+        done: Prepared = end.value
+        return done
+    raise AssertionError("a preparation stops once")
+
+
+def preparing(
+    table: Table,
+    *,
+    targets: Mapping[str, Codec],
+    inputs: Sequence[str] = ("*",),
+    settings: DataSettings = PLAIN,
+    task_weights: Mapping[str, str] | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    source: str = "main",
+    earlier: Earlier | None = None,
+    groups: Mapping[str, str] | None = None,
+    texts: Mapping[str, TextSettings] | None = None,
+    beside: str = "",
+) -> Preparing:
+    """`prepare`, step by step: it yields what an encoder of inputs is to be fitted on, and goes on with the one it is sent.
+
+    beside: a word for everything else that the encoder will be fitted on, part of the cache's key.
+    """
     split = settings.split
     if split.method == "files" and not table.parts:
         table = with_files(table, split)
     ready = chosen(table, targets, inputs, split, settings.weight, task_weights)
     how = replace(settings, path="", cache=None, stream=False)
-    about = () if earlier is None else (earlier.digest,)
+    about: tuple[Any, ...] = () if earlier is None else (earlier.digest,)
     kinds = used_kinds(settings.kinds, table.frame.columns, ready)
     stamps = picture_stamps(ready.frame, ready.inputs, settings, kinds, table.folder) if cache is not None else []
-    beside = (*stamps, *about, *([dict(groups)] if groups else []), texts)
-    named = (ready.inputs, targets, how, task_weights, seed, source, *beside)
+    about = (*stamps, *about, *([dict(groups)] if groups else []), texts, *([beside] if beside else []))
+    named = (ready.inputs, targets, how, task_weights, seed, source, *about)
     key = key_for(table, *named) if cache is not None else None
     notes: list[str] = []
     if cache is not None and key is not None:
@@ -142,20 +233,21 @@ def prepare(
         more = getattr(codec, "notes", None)
         told += more(part) if callable(more) else []
     labels = {task: answer.select(splits["train"]) for task, answer in answers.items()}
-    encoder = TableEncoder.fit(
+    given = yield Fitting(
         train,
         taken,
         settings,
-        training=Training(labels, derive(seed, "encoders"), pictures.found, splits["train"].numpy()),
-        texts=texts,
-        known=table.frame.columns,
-        words=table.reading.words,
-        manners=table.manners if earlier is None else {**dict(earlier.encoder.manners), **table.manners},
-        before=before,
-        groups=groups,
+        Training(labels, derive(seed, "encoders"), pictures.found, splits["train"].numpy()),
+        table.frame.columns,
+        table.reading.words,
+        table.manners if earlier is None else {**dict(earlier.encoder.manners), **table.manners},
+        before,
+        groups,
+        texts,
     )
+    encoder = given.encoder
     notes += [] if earlier is None else earlier.notes(ready.inputs)
-    places = places_of(splits["train"], len(table))
+    places = places_of(splits["train"], len(table), given.first)
     fields, said = encoder.encode(ready.frame, places=places, folder=table.folder, made=pictures.fields)
     said += told
     steps += change_steps(counted_changes(encoder, ready.frame, splits["train"].numpy()))
@@ -191,14 +283,14 @@ def prepare(
     return Prepared(data, encoder, codecs, report)
 
 
-def places_of(rows: Tensor, total: int) -> NDArray[np.int64]:
-    """[total] where each row stands among `rows`, -1 for one that is not there.
+def places_of(rows: Tensor, total: int, first: int = 0) -> NDArray[np.int64]:
+    """[total] where each row stands among `rows`, the first of which has number `first`; -1 for one that is not there.
 
     >>> places_of(torch.tensor([1, 3]), 4).tolist()
     [-1, 0, -1, 1]
     """
     places = np.full(total, -1, dtype=np.int64)
-    places[rows.numpy()] = np.arange(len(rows))
+    places[rows.numpy()] = np.arange(first, first + len(rows))
     return places
 
 

@@ -118,8 +118,7 @@ class InputPath(nn.Module):
                 f"inputs.{name}.encoder: an ensemble inside the encoder of one input cannot be fused with others; "
                 f"give the input another encoder, and the ensemble as the config's own `encoder:`"
             )
-        pool = "mean" if fusion.pool == "grid" and shape.layout == "sequence" else fusion.pool
-        self.pooling = Pooling([shape], pool, cells=fusion.cells)
+        self.pooling = Pooling([shape], fusion.pool_of(settings, shape.layout), cells=fusion.cells)
         self.linear = nn.Linear(self.pooling.width, fusion.width)
 
     def forward(self, fields: Mapping[str, Field]) -> tuple[Tensor, Tensor | None]:

@@ -27,8 +27,8 @@ class Fusion:
     missing one; gate, z = sum_g a_g * tanh(v_g), where a_g = softmax_g of V_g [tanh v_1; ...; tanh v_G] + c_g over the inputs the row has,
     feature by feature; mean, z = sum_g m_g v_g / sum_g m_g. A row without any input gives gate and mean zeros.
     width: D. dropout: chance in [0, 1) that an input of a row is left out while training, as if it were missing; never all a row has.
-    pool: what makes a vector of an input's last signal, as for heads (mean, max, attention, grid); cells: of the grid. A sequence, which
-    lies on no plane, takes its mean where a grid is asked for.
+    pool: what makes a vector of an input's last signal, as for heads (mean, max, attention, grid); auto: as its encoder asks of heads
+    (text_conv the maximum), else the mean. cells: of the grid; a sequence, which lies on no plane, is then pooled as with auto.
 
     Differs from the paper: gates are a softmax over the inputs a row has, where it has a sigmoid for each; V and c begin at 0, so that
     training starts from the mean of what is there.
@@ -41,7 +41,7 @@ class Fusion:
     name: FusionName = "concat"
     width: int = 128
     dropout: float = 0.0
-    pool: Pool = "mean"
+    pool: Pool | Literal["auto"] = "auto"
     cells: int = 4
 
     def __post_init__(self) -> None:
@@ -53,7 +53,13 @@ class Fusion:
             raise ConfigError(
                 f"fusion.dropout must lie in [0, 1), got {self.dropout}; it is the chance of leaving an input out"
             )
-        check_pooling("fusion", self.pool, self.cells)
+        check_pooling("fusion", "mean" if self.pool == "auto" else self.pool, self.cells)
+
+    def pool_of(self, encoder: object, layout: str) -> str:
+        """How the last signal of this encoder's settings is pooled."""
+        if self.pool == "auto" or (self.pool == "grid" and layout == "sequence"):
+            return str(getattr(encoder, "head_pool", "mean"))
+        return self.pool
 
     def build(self, inputs: int) -> Fusing:
         """The module for so many inputs."""

@@ -43,6 +43,7 @@ class Part(nn.Module):
         tasks: Sequence[str],
         views: Views | None = None,
         together: Sequence[Collection[str]] = (),
+        sources: Mapping[str, str | None] | None = None,
     ) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
@@ -51,7 +52,7 @@ class Part(nn.Module):
         self.alias = {source: _first(source, specs, together) for source in specs}
         own = {source: specs[source] for source in specs if self.alias[source] == source}
         self._check_views([encoder[source] for source in own])
-        settings = {source: self._narrowed(encoder[source]) for source in own}
+        settings = {source: self._narrowed(encoder[source], source, sources or {}) for source in own}
         built = {source: settings[source].build(spec) for source, spec in own.items()}
         if len(built) > 1:
             width = max(cast(Encoder, one).shapes[0].width for one in built.values())
@@ -72,22 +73,26 @@ class Part(nn.Module):
         self.sharing = sharing.build(stages, shapes, self.tasks)
 
     def _check_views(self, encoders: Sequence[EncoderSettings]) -> None:
-        """Raises ConfigError for an input that no source has, or where inputs have no encoders of their own."""
+        """Raises ConfigError for an input that no source has, or where no source's inputs have encoders of their own."""
+        known = list(dict.fromkeys(name for one in encoders if isinstance(one, Fused) for name in one.inputs))
         for task, names in self.views.items():
-            if not all(isinstance(one, Fused) for one in encoders):
+            if not known:
                 raise ConfigError(
                     f"task '{task}' reads some of the inputs only ({', '.join(names)}), which needs an encoder for each input: Fused(inputs=...)"
                 )
-            known = list(dict.fromkeys(name for one in encoders for name in cast(Fused, one).inputs))
             for name in names:
                 if name not in known:
                     raise ConfigError(f"task '{task}': " + unknown("input", name, known))
 
-    def _narrowed(self, settings: EncoderSettings) -> EncoderSettings:
-        """Without the inputs that no task here reads."""
-        if not isinstance(settings, Fused) or len(self.views) < len(self.tasks):
+    def _narrowed(self, settings: EncoderSettings, source: str, sources: Mapping[str, str | None]) -> EncoderSettings:
+        """Without the inputs that no task of these rows reads."""
+        if not isinstance(settings, Fused):
             return settings
-        return settings.only([name for name in settings.inputs if any(name in one for one in self.views.values())])
+        here = {one for one, first in self.alias.items() if first == source}
+        readers = [task for task in self.tasks if sources.get(task) is None or sources[task] in here]
+        if any(task not in self.views for task in readers):
+            return settings
+        return settings.only([name for name in settings.inputs if any(name in self.views[task] for task in readers)])
 
     @property
     def shapes(self) -> Mapping[str, Sequence[Shape]]:
@@ -121,14 +126,13 @@ class Part(nn.Module):
             )
         encoder = self.encoders[slot(self.alias[source])]
         fields = in_dtype_of(self, fields)
-        if not self.views:
+        if not self.views or not isinstance(encoder, FusedEncoder):
             return self._shared(cast(Encoder, encoder).embed(fields), mixing, answers, self.tasks)
-        fused = cast(FusedEncoder, encoder)
-        sets = self._sets(self.tasks if tasks is None else tasks, fused)
-        vectors = fused.vectors(fields, {name for names in sets for name in names})
+        sets = self._sets(self.tasks if tasks is None else tasks, encoder)
+        vectors = encoder.vectors(fields, {name for names in sets for name in names})
         found: dict[str, list[Signal]] = {}
         for names, readers in sets.items():
-            signals = self._shared(fused.fused(vectors, names), mixing, answers, readers)
+            signals = self._shared(encoder.fused(vectors, names), mixing, answers, readers)
             found |= {task: signals[task] for task in readers}
         return found
 
@@ -175,7 +179,7 @@ def partition(
     for index, group in enumerate(groups):
         wanted = {tasks[name] for name in group}
         own = {source: specs[source] for source in specs if None in wanted or source in wanted}
-        parts.append(Part(own, copy.deepcopy(encoder) if index else encoder, sharing, group, views, together))
+        parts.append(Part(own, copy.deepcopy(encoder) if index else encoder, sharing, group, views, together, tasks))
     return parts
 
 

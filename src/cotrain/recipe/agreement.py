@@ -12,6 +12,7 @@ from cotrain.recipe.compare_settings import Variant
 from cotrain.recipe.inputs import ONLY, InputSettings
 from cotrain.recipe.problems import Keys
 from cotrain.recipe.reader import Reader
+from cotrain.recipe.source_section import SourceSettings
 from cotrain.recipe.targets import Target
 from cotrain.training.settings import TrainSettings
 
@@ -19,8 +20,60 @@ WATCHED = ("gain", "loss")
 """What `train.monitor` may be, beside the name of a task."""
 
 
+def check_sources(reader: Reader, tasks: Mapping[str, Target], sources: Sequence[str]) -> None:
+    """Note every task whose source is not there or not said, and every source that no task has labels in. sources: all names."""
+    for name, target in tasks.items():
+        if target.source is not None and not sources:
+            reader.found(
+                ("tasks", name, "source"),
+                "the config has one table only (data); take `source` out, or name the tables under `sources`",
+            )
+        elif target.source is not None and target.source not in sources:
+            reader.found(("tasks", name, "source"), unknown("source", target.source, sources))
+        elif target.source is None and len(sources) > 1:
+            some = sources[0]
+            reader.found(
+                ("tasks", name),
+                f"expected the source that holds its labels, got none; there are several ({', '.join(sources)}): add for example "
+                f"`source: {some}`",
+            )
+    used = {target.source for target in tasks.values()}
+    for source in sources if len(sources) > 1 and None not in used else ():
+        if source not in used:
+            reader.found(
+                ("sources", source),
+                "expected a source that a task has labels in, but no task does; take it out",
+                at_key=True,
+            )
+
+
+def check_inputs(
+    reader: Reader,
+    tasks: Mapping[str, Target],
+    inputs: Mapping[str, InputSettings],
+    sources: Mapping[str, SourceSettings],
+) -> None:
+    """Note what `check_targets_among_inputs` and `check_task_inputs` find, source by source where there are several."""
+    common = {name: one for name, one in tasks.items() if target_inputs(one, sources) is None}
+    check_task_inputs(reader, common, inputs)
+    for source in list(sources) or [""]:
+        ours = {name: one for name, one in common.items() if one.source == source or not sources}
+        check_targets_among_inputs(reader, ours, inputs)
+    for name, one in sources.items():
+        if one.inputs is not None:
+            ours = {task: target for task, target in tasks.items() if target.source == name}
+            check_task_inputs(reader, ours, one.inputs, ("sources", name, "inputs"))
+            check_targets_among_inputs(reader, ours, one.inputs, ("sources", name, "inputs"))
+
+
+def target_inputs(target: Target, sources: Mapping[str, SourceSettings]) -> Mapping[str, InputSettings] | None:
+    """The inputs of a task's source where these are its own."""
+    source = None if target.source is None else sources.get(target.source)
+    return None if source is None else source.inputs
+
+
 def check_targets_among_inputs(
-    reader: Reader, tasks: Mapping[str, Target], inputs: Mapping[str, InputSettings]
+    reader: Reader, tasks: Mapping[str, Target], inputs: Mapping[str, InputSettings], at: Keys = ("inputs",)
 ) -> None:
     """Note every target that is written out among the inputs (patterns leave targets out by themselves)."""
     predicted = {column: name for name, target in tasks.items() for column in target.columns}
@@ -28,19 +81,17 @@ def check_targets_among_inputs(
     for name, given in inputs.items():
         for index, column in enumerate(given.columns):
             if column in predicted:
-                spots: list[Keys] = [
-                    ("inputs", name, "columns", index),
-                    ("inputs", name, index),
-                    ("inputs", index),
-                    ("inputs", name),
-                ]
-                keys = next((spot for spot in spots if spot in written), ("inputs",) if name == ONLY else spots[-1])
+                spots: list[Keys] = [(*at, name, "columns", index), (*at, name, index), (*at, index), (*at, name)]
+                keys = next((spot for spot in spots if spot in written), at if name == ONLY else spots[-1])
                 message = f"column '{column}' is the target of task '{predicted[column]}', so it cannot be an input"
                 reader.found(keys, f"{message}; take it out of one")
 
 
-def check_task_inputs(reader: Reader, tasks: Mapping[str, Target], inputs: Mapping[str, InputSettings]) -> None:
+def check_task_inputs(
+    reader: Reader, tasks: Mapping[str, Target], inputs: Mapping[str, InputSettings], at: Keys = ("inputs",)
+) -> None:
     """Note every input that a task reads and that is not there, and every input that no task reads."""
+    before = len(reader.problems)
     asked = {name: target.inputs for name, target in tasks.items() if target.inputs is not None}
     plain = not inputs or set(inputs) == {ONLY}
     for task, names in asked.items():
@@ -54,13 +105,13 @@ def check_task_inputs(reader: Reader, tasks: Mapping[str, Target], inputs: Mappi
                     else unknown("input", name, list(inputs))
                 )
                 reader.found(keys, hint)
-    if len(asked) < len(tasks) or plain:
+    if len(asked) < len(tasks) or plain or not tasks or len(reader.problems) > before:
         return
     read = {name for names in asked.values() for name in names}
     for name in inputs:
         if name not in read:
             reader.found(
-                ("inputs", name),
+                (*at, name),
                 f"expected an input that some task reads, but no task does; take '{name}' out, or add it to a task's `inputs`",
                 at_key=True,
             )

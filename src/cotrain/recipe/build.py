@@ -114,13 +114,42 @@ def build_model(config: Config, tasks: list[Task]) -> Model:
     encoder = build_choice(ENCODERS, config.encoder)
     sharing = cast(SharingSettings, build_choice(SHARINGS, config.sharing))
     head = None if config.head is None else cast(HeadSettings, build_choice(HEADS, config.head))
+    reads = {task.name: names for task in tasks if (names := config.tasks[task.name].inputs) is not None}
+    if config.sources:
+        sources = {task.name: str(config.tasks[task.name].source) for task in tasks}
+        return Model(
+            encoder=_by_source(config, encoder),
+            sharing=sharing,
+            tasks=tasks,
+            head=head,
+            inputs=reads,
+            sources=sources,
+            together=[config.shared],
+        )
     if config.fused:
-        reads = {task.name: names for task in tasks if (names := config.tasks[task.name].inputs) is not None}
         return Model(encoder=_fused(config, encoder), sharing=sharing, tasks=tasks, head=head, inputs=reads)
     if isinstance(encoder, nn.Module):
         encoder = copy.deepcopy(encoder)  # every variant and seed begins where the user's own network stands now
         return Model(trunk=encoder, sharing=sharing, tasks=tasks, head=head)
     return Model(encoder=cast(EncoderSettings, encoder), sharing=sharing, tasks=tasks, head=head)
+
+
+def _by_source(config: Config, encoder: Any) -> dict[str, EncoderSettings]:
+    """{source: its encoder}: the config's for all that have none of their own."""
+    common = _fused(config, encoder) if config.fused_sources else encoder
+    found: dict[str, EncoderSettings] = dict.fromkeys(config.shared, common)
+    for name, one in config.sources.items():
+        if one.own:
+            ours = config.of_source(name)
+            made = encoder if one.encoder is None else build_choice(ENCODERS, one.encoder)
+            found[name] = _fused(ours, made) if ours.fused else made
+    for name, made in found.items():
+        if isinstance(made, nn.Module):
+            raise ConfigError(
+                f"sources.{name}: a network that is made already reads one source; give its class (package.module:Class), or the settings "
+                "of an encoder"
+            )
+    return {name: found[name] for name in config.sources}
 
 
 def _fused(config: Config, trunk: Any) -> Fused:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cotrain.core.errors import ConfigError, DataError, RunError, TrainingError
 from cotrain.core.randomness import untouched
+from cotrain.data.sources import sources_of
 from cotrain.model.fusion import Fusion
 from cotrain.recipe.augmenting import build_augmentation
 from cotrain.recipe.build import build_engine, build_model
@@ -80,19 +81,19 @@ def _inputs(config: Config) -> dict[str, str]:
 
 
 def _plan(config: Config, rows: Rows) -> dict[str, Any]:
-    example = rows.data.first("train", 64)
-    model = build_model(config, list(rows.tasks)).build({rows.data.source: rows.specs}, example.inputs)
+    examples = [one.first("train", 64) for one in sources_of(rows.data)]
+    model = build_model(config, list(rows.tasks)).build(rows.specs, examples[0].inputs)
     settings = config.train
     begun = None if settings.warm_start is None else warm_start_(model, settings.warm_start)
     model.freeze(*settings.freeze, but=() if begun is None else begun.new)
     build_engine(model, config.balance, config.seed)
-    build_augmentation(config, rows.specs, rows.tasks)
+    build_augmentation(config, {name: spec for own in rows.specs.values() for name, spec in own.items()}, rows.tasks)
     NamedOptimizer(
         model, dataclasses.replace(config.train.optimizer, lr=1.0)
     )  # says which patterns of its groups match nothing
-    structure, costs = model.structure(), cost(model, example)
+    structure, costs = model.structure(), cost(model, examples)
     report = rows.report
-    train = report["splits"].get("train", 0)
+    train = max(one["splits"].get("train", 0) for one in report.get("sources", {"": report}).values())
     loops = {"layers that stay loops": structure["loops"]} if structure["loops"] else {}
     return {
         "columns": [

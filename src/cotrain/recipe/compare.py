@@ -18,12 +18,14 @@ from cotrain.core.errors import DataError, RunError, UnsupportedError
 from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import InputSpec, Task
 from cotrain.core.state import plain, write_json
+from cotrain.data.sources import sources_of
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.begin import refuse_in_comparison
 from cotrain.recipe.build import learnt_by
 from cotrain.recipe.config import Config, load_config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
 from cotrain.recipe.network import gathered, train_network, whole
+from cotrain.recipe.one_source import MAIN
 from cotrain.recipe.outcome import BOOSTING, SINGLE, joint_name, outcome, time_given
 from cotrain.recipe.parts import Part, Parts
 from cotrain.recipe.reader import Choice
@@ -61,7 +63,8 @@ def compare(
             f"a comparison is made on test rows, but there are none (splits: {', '.join(rows.data.counts)}); "
             "give data.split a share or rows for test"
         )
-    if rows.data.streamed and config.data.split.method == "group":
+    apart = {name: one.data for name, one in config.sources.items()} or {MAIN: config.data}
+    if any(one.streamed and apart[one.source].split.method == "group" for one in sources_of(rows.data)):
         raise DataError(
             "where a split keeps groups together, intervals draw whole groups, which are not kept for rows that are read piece by piece; "
             "compare on fewer rows (data.stream: false), or split by a column"
@@ -165,17 +168,18 @@ def _boosting(config: Config, rows: Rows, seed: int) -> Part | str:
     without: list[str] = []
     began = time.monotonic()
     try:
-        refuse_inputs(rows.specs)
+        for specs in rows.specs.values():
+            refuse_inputs(specs)
     except UnsupportedError as error:
         return str(error)
     for task in rows.tasks:
         data = rows.data.for_tasks([task.name])
-        reads = config.tasks[task.name].inputs
-        train, valid, test = (seen_by(reads, whole(data, split), rows.specs) for split in ("train", "valid", "test"))
+        reads, specs = config.tasks[task.name].inputs, rows.specs[data.source]
+        train, valid, test = (seen_by(reads, whole(data, split), specs) for split in ("train", "valid", "test"))
         if train is None or test is None:
             continue
         try:
-            output = boosted_output(task, train, valid, test if valid is None else both(valid, test), rows.specs, seed)
+            output = boosted_output(task, train, valid, test if valid is None else both(valid, test), specs, seed)
         except UnsupportedError as error:
             without.append(str(error))
             continue

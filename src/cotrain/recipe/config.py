@@ -26,19 +26,20 @@ from cotrain.model.fusion import Fusion
 from cotrain.recipe.affinity_settings import AffinitySettings
 from cotrain.recipe.agreement import (
     check_given_tasks,
+    check_inputs,
     check_named_tasks,
-    check_targets_among_inputs,
-    check_task_inputs,
+    check_sources,
 )
 from cotrain.recipe.balance_settings import Balance, EngineSettings, read_balance
 from cotrain.recipe.compare_settings import CompareSettings, Variant, read_compare
 from cotrain.recipe.data_section import read_data
 from cotrain.recipe.inputs import ONLY, InputSettings, read_inputs
-from cotrain.recipe.plain_config import choice_dict, input_dict, target_dict, variant_dict
+from cotrain.recipe.plain_config import choice_dict, input_dict, source_dict, target_dict, variant_dict
 from cotrain.recipe.presets import PRESETS, rows_in, with_preset
 from cotrain.recipe.problems import ConfigProblems, Keys, Origin, Problem, dotted
 from cotrain.recipe.reader import Choice, Reader
 from cotrain.recipe.searches import searches, without_searches
+from cotrain.recipe.source_section import SourceSettings, names_of, origin_of, read_sources
 from cotrain.recipe.targets import Target, read_tasks
 from cotrain.recipe.tune_settings import TuneSettings, read_tune
 from cotrain.recipe.values import as_plain, judged, shown
@@ -51,6 +52,7 @@ KEYS = (
     "name",
     "preset",
     "data",
+    "sources",
     "inputs",
     "tasks",
     "encoder",
@@ -67,7 +69,7 @@ KEYS = (
 )
 """What a config may say."""
 
-LATER = ("sources", "compress", "export")
+LATER = ("compress", "export")
 """Words kept for what comes; a config that uses one is told so."""
 
 _SYNONYMS = {
@@ -94,7 +96,7 @@ _SYNONYMS = {
 class Config:
     """A whole config, every key of the file as an attribute.
 
-    name: of the run. preset: the word that filled in what the file does not say (its values stand in the other attributes). data: where the rows are and how they are split. inputs, tasks: by name. encoder, sharing, balance: what is
+    name: of the run. preset: the word that filled in what the file does not say (its values stand in the other attributes). data: where the rows are and how they are split. sources: by name, in its place where there are several tables. inputs, tasks: by name. encoder, sharing, balance: what is
     trained. head: of the tasks that name none. fusion: how several inputs with encoders of their own become one vector. train: how. augment: by input, how training rows are changed at random. seed: of everything random. compare: what stands beside it. affinity: how it is found out which tasks
     belong together. tune: how open values are searched (not part of what a run is).
     table: the rows themselves where Python code handed them in. origin: where each value was written, for messages.
@@ -104,6 +106,7 @@ class Config:
     data: DataSettings
     tasks: Mapping[str, Target]
     preset: str | None = None
+    sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     inputs: Mapping[str, InputSettings] = field(default_factory=lambda: {ONLY: InputSettings()})
     encoder: Choice = field(default_factory=lambda: Choice("mlp"))
     sharing: Choice = field(default_factory=lambda: Choice("hard"))
@@ -129,6 +132,30 @@ class Config:
         some = any(given.encoder is not None for given in self.inputs.values())
         return some or self.fusion is not None or any(target.inputs is not None for target in self.tasks.values())
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The sources that go through one encoder: those without inputs and an encoder of their own."""
+        return tuple(name for name, one in self.sources.items() if not one.own)
+
+    @property
+    def fused_sources(self) -> bool:
+        """Whether the sources that share an encoder fuse their inputs: `fused` for any of them."""
+        return any(self.of_source(name).fused for name in self.shared)
+
+    def of_source(self, name: str) -> Config:
+        """The config of one of several sources, as if it were the only one, with the tasks that have labels there."""
+        one = self.sources[name]
+        return dataclasses.replace(
+            self,
+            data=one.data,
+            sources={},
+            tasks={task: target for task, target in self.tasks.items() if target.source == name},
+            inputs=self.inputs if one.inputs is None else one.inputs,
+            encoder=self.encoder if one.encoder is None else one.encoder,
+            table=one.table,
+            origin=origin_of(self.origin, name, one.own),
+        )
+
     def variant(self, name: str) -> Config:
         """The config with the changes of one of `compare.variants`."""
         variant = self.compare.variants[name]
@@ -152,6 +179,7 @@ class Config:
             "name": self.name,
             **({} if self.preset is None else {"preset": self.preset}),
             "data": as_plain(self.data),
+            **({"sources": {name: source_dict(one) for name, one in self.sources.items()}} if self.sources else {}),
             "inputs": {name: input_dict(given) for name, given in self.inputs.items()},
             "tasks": {name: target_dict(target) for name, target in self.tasks.items()},
             "encoder": choice_dict(self.encoder),
@@ -260,8 +288,17 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
         "preset": given.get("preset"),
         "name": _name(reader, given.get("name", re.sub(r"[^\w.-]+", "-", name).strip("-.") or "cotrain")),
         "seed": _seed(reader, given.get("seed", 0)),
-        "data": read_data(reader, given.get("data"), folder, table, files),
+        "data": read_data(reader, given.get("data"), folder, table, files, needed="sources" not in given),
     }
+    if "sources" in given:
+        parts["sources"] = read_sources(
+            reader, given["sources"], None if parts["data"] is None else given.get("data"), folder, files
+        )
+        if parts["data"] is not None and (parts["data"].path or table is not None):
+            reader.found(
+                ("data", "path"),
+                "expected either `data.path` or `sources`, got both; under `data` write what all sources have in common",
+            )
     if "tasks" in given:
         parts["tasks"] = read_tasks(reader, given["tasks"], ("tasks",))
     elif not any(reader.elsewhere.get(key) == "tasks" for key in given):
@@ -290,8 +327,11 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
     if "tune" in given:
         parts["tune"] = read_tune(reader, given["tune"], ("tune",))
     tasks: Mapping[str, Target] = parts.get("tasks") or {}
-    check_targets_among_inputs(reader, tasks, parts.get("inputs") or {})
-    check_task_inputs(reader, tasks, parts.get("inputs") or {})
+    sources: Mapping[str, SourceSettings] = parts.get("sources") or {}
+    check_inputs(reader, tasks, parts.get("inputs") or {}, sources)
+    check_sources(reader, tasks, names_of(given.get("sources")))
+    if len(sources) == 1 and tasks:
+        parts["tasks"] = {name: dataclasses.replace(one, source=next(iter(sources))) for name, one in tasks.items()}
     if tasks:
         variants = parts["compare"].variants if parts.get("compare") else {}
         written = (
@@ -312,7 +352,9 @@ def _filled(reader: Reader, given: Mapping[str, Any], folder: Path | None, table
     if not isinstance(name, str) or name not in PRESETS:
         reader.found(("preset",), unknown("preset", str(name), PRESETS))
         return {key: value for key, value in given.items() if key != "preset"}
-    return with_preset(given, name, rows_in(given.get("data"), folder, table))
+    sources = given.get("sources")
+    tables = sources.values() if isinstance(sources, Mapping) and sources else [given.get("data")]
+    return with_preset(given, name, max(rows_in(one, folder, table) for one in tables))
 
 
 def _name(reader: Reader, tree: Any) -> Any:

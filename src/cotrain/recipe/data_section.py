@@ -15,18 +15,29 @@ from cotrain.recipe.problems import Keys
 from cotrain.recipe.reader import Reader
 
 
-def read_data(reader: Reader, tree: Any, folder: Path | None, table: Any, files: bool) -> DataSettings | None:
+def read_data(
+    reader: Reader,
+    tree: Any,
+    folder: Path | None,
+    table: Any,
+    files: bool,
+    *,
+    keys: Keys = ("data",),
+    needed: bool = True,
+) -> DataSettings | None:
+    """The settings, with what is wrong noted. files: look whether the data file is there. needed: whether a path is expected here."""
     if isinstance(tree, Path):
         tree = str(tree)
-    settings = reader.section(DataSettings, {} if tree is None else tree, ("data",), word="path")
+    settings = reader.section(DataSettings, {} if tree is None else tree, keys, word="path")
     if settings is None:
         return None
     for column, kind in settings.kinds.items():
-        read_kind(reader, kind, ("data", "kinds", column), KINDS)
-    here: Keys = ("data", "path") if isinstance(tree, Mapping) else ("data",)
+        read_kind(reader, kind, (*keys, "kinds", column), KINDS)
+    here: Keys = (*keys, "path") if isinstance(tree, Mapping) else keys
     if not settings.path:
-        if table is None and files:
-            reader.found(here, "expected the path of a table, got nothing; add for example `data: {path: census.csv}`")
+        if table is None and files and needed:
+            example = ": {".join(str(key) for key in keys) + ": {path: census.csv" + "}" * len(keys)
+            reader.found(here, f"expected the path of a table, got nothing; add for example `{example}`")
         return settings
     settings = settings.beside(folder or Path.cwd())
     if files:

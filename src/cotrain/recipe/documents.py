@@ -7,10 +7,12 @@ from typing import Any
 
 from cotrain.core.spec import Task
 from cotrain.core.state import plain
+from cotrain.data.sources import sources_of
 from cotrain.recipe.build import learnt_by
 from cotrain.recipe.config import Config
 from cotrain.recipe.folder import FORMAT
-from cotrain.recipe.network import Trained, gathered
+from cotrain.recipe.network import Trained, gathered, samples
+from cotrain.recipe.one_source import MAIN
 from cotrain.recipe.rows import Rows
 from cotrain.recipe.shown_pictures import PICTURES, shown_pictures
 from cotrain.tasks.scores import NEITHER
@@ -27,7 +29,7 @@ def documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
     found = {split: gathered(done.model, rows.data, split) for split in SPLITS}
     reached = {split: scores(tasks, one) for split, one in found.items()}
     plain_tasks = {task.name: task for task in rows.tasks}
-    base = constants(plain_tasks, [[rows.data.sample("train")]])
+    base = constants(plain_tasks, [samples(rows.data, "train")])
     plainly = config.as_dict()
     metrics = {
         "format": FORMAT,
@@ -46,18 +48,22 @@ def documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
             for name, one in {**reached["valid"], **reached["test"]}.items()
         },
     }
+    specs = {
+        source: {
+            name: {key: one for key, one in vars(spec).items() if key != "quantiles"} for name, spec in own.items()
+        }
+        for source, own in rows.specs.items()
+    }
     structure = {
         "format": FORMAT,
         "name": config.name,
         **done.model.structure(),
-        "specs": {
-            name: {key: one for key, one in vars(spec).items() if key != "quantiles"}
-            for name, spec in rows.specs.items()
-        },
+        "specs": specs if config.sources else specs[MAIN],
         **{key: plainly[key] for key in ("encoder", "sharing", "balance", *(("inputs",) if config.fused else ()))},
     }
     made = {"metrics.json": plain(metrics), "structure.json": plain(structure), "data.json": plain(rows.report)}
-    pictures = shown_pictures(done.model, rows.data, rows.specs)
+    shown = (shown_pictures(done.model, one, rows.specs[one.source]) for one in sources_of(rows.data))
+    pictures = next((one for one in shown if one is not None), None)
     return made if pictures is None else {**made, PICTURES: plain(pictures)}
 
 

@@ -108,11 +108,11 @@ def assign(
             minus = pattern.startswith("-") and pattern not in columns
             word = pattern[1:] if minus else pattern
             one = word in columns and word != EVERY
-            matches = [word] if one else [column for column in columns if fnmatchcase(column, word)]
-            if not matches:
+            meant = matches(word, columns)
+            if not meant:
                 problems.append(((name, "columns", index), no_column(word, columns)))
             elif minus:
-                for column in matches:
+                for column in meant:
                     picked.pop(column, None)
             elif one:
                 if word in taken:
@@ -133,13 +133,23 @@ def assign(
                     picked[word] = None
             else:
                 picked.update(
-                    (column, None) for column in matches if column not in taken and exact.get(column, name) == name
+                    (column, None) for column in meant if column not in taken and exact.get(column, name) == name
                 )
         others = {column for earlier in found.values() for column in earlier}
         found[name] = [column for column in picked if column not in others]
         if not found[name] and not any(keys[0] == name for keys, _ in problems):
             problems.append(((name,), f"no column is left for input '{name}'; the table has: {', '.join(columns)}"))
     return found, problems
+
+
+def matches(word: str, columns: Sequence[str]) -> list[str]:
+    """The columns that a name or a pattern means; a leading minus aside.
+
+    >>> matches("a*", ["ab", "b"]), matches("-b", ["ab", "b"])
+    (['ab'], ['b'])
+    """
+    word = word[1:] if word.startswith("-") and word not in columns else word
+    return [word] if word in columns and word != EVERY else [column for column in columns if fnmatchcase(column, word)]
 
 
 def no_column(word: str, columns: Sequence[str]) -> str:

@@ -10,7 +10,8 @@ from cotrain.core.fields import Batch
 from cotrain.core.randomness import seed_layers, untouched
 from cotrain.core.spec import InputSpec, Task
 from cotrain.data.drawn import RowData
-from cotrain.data.sample import EncodedData
+from cotrain.data.sample import EncodedData, several
+from cotrain.data.sources import SeveralData, sources_of
 from cotrain.model.compose import Model
 from cotrain.recipe.augmenting import build_augmentation
 from cotrain.recipe.build import build_engine, build_model
@@ -38,7 +39,7 @@ class Trained:
 def train_network(
     config: Config,
     data: RowData,
-    specs: InputSpec,
+    specs: Mapping[str, InputSpec],
     tasks: Sequence[Task],
     *,
     seed: int,
@@ -49,14 +50,16 @@ def train_network(
 ) -> Trained:
     """Train the config's network for `tasks` on the rows of the training split; validation rows choose when to stop.
 
+    specs: {source: what a network may know of its inputs}, of all sources of `data` at least.
     The order of rows, their augmentation, the initial values and dropout depend on `seed` alone. look: where gradients are compared, and how
     often.
     """
     data, tasks = standing(data, tasks)
     with untouched():
         seed_layers(seed)
-        example = data.first("train", 2)
-        model = build_model(config, list(tasks)).build({data.source: specs}, example.inputs)
+        own = {one.source: specs[one.source] for one in sources_of(data)}
+        examples = [one.first("train", 2) for one in sources_of(data)]
+        model = build_model(config, list(tasks)).build(own, examples[0].inputs)
     trainer = Trainer(
         model,
         engine=build_engine(model, config.balance, seed),
@@ -70,13 +73,18 @@ def train_network(
     size = config.train.batch_size if isinstance(config.train.batch_size, int) else ROWS_AT_ONCE  # until it is found
     train = TrainRows(data, size, seed)
     valid = scoring(data.watched("valid"), "valid") if data.counts.get("valid") else None
-    augmentation = build_augmentation(config, specs, tasks)
-    pictures = any(spec.kind == "image" for spec in specs.values())  # which need not be looked at for them
-    known = known_constants(model.tasks, data, size, at_once=augmentation is not None or pictures)
+    fields = {name: spec for one in own.values() for name, spec in one.items()}
+    augmentation = build_augmentation(config, fields, tasks)
+    pictures = any(spec.kind == "image" for spec in fields.values())  # which need not be looked at for them
+    at_once = augmentation is not None or pictures or len(own) > 1  # of short sources an epoch shows rows again
+    known = known_constants(model.tasks, data, size, at_once=at_once)
     feed = train if augmentation is None else augmentation.over(train, seed=seed)
     history = trainer.fit(feed, valid, resume=resume, baseline=known)
-    example = data.first("train", rows_at_once(example, longest(data)))
-    return Trained(model, history, cost(model, example) | _cost_of(history))
+    shown = [
+        one.first("train", rows_at_once(example, longest(one)))
+        for one, example in zip(sources_of(data), examples, strict=True)
+    ]
+    return Trained(model, history, cost(model, shown) | _cost_of(history))
 
 
 def standing(data: RowData, tasks: Sequence[Task]) -> tuple[RowData, list[Task]]:
@@ -87,13 +95,20 @@ def standing(data: RowData, tasks: Sequence[Task]) -> tuple[RowData, list[Task]]
     """
     names = {task.name for task in tasks}
     own = [task.by_itself() if isinstance(task, Conditional) and task.given not in names else task for task in tasks]
+    if isinstance(data, SeveralData):
+        data = SeveralData({source: _narrowed(one, own) for source, one in data.parts.items()})
+    return _narrowed(data, own).for_tasks([task.name for task in own]), list(own)
+
+
+def _narrowed(data: RowData, tasks: Sequence[Task]) -> RowData:
+    """Rows in memory with the labels that conditional tasks by themselves learn from."""
     if isinstance(data, EncodedData):
-        for task in own:
-            if isinstance(task, Conditional) and task.alone:
+        for task in tasks:
+            if isinstance(task, Conditional) and task.alone and task.name in data.targets:
                 target = data.targets[task.name]
                 narrowed = {**data.targets, task.name: replace(target, present=task.learns_from(target))}
                 data = EncodedData(data.inputs, narrowed, splits=data.splits, weight=data.weight, source=data.source)
-    return data.for_tasks([task.name for task in own]), list(own)
+    return data
 
 
 def _cost_of(history: History) -> dict[str, float | None]:
@@ -111,17 +126,25 @@ def known_constants(tasks: Mapping[str, Task], data: RowData, size: int, *, at_o
     """
     if not data.streamed and not at_once:
         return None
-    return replace(constants(tasks, [[data.sample("train")]]), steps=data.steps("train", size))
+    return replace(constants(tasks, [samples(data, "train")]), steps=data.steps("train", size))
+
+
+def samples(data: RowData, split: str) -> list[Batch]:
+    """Rows that stand for a split, a batch of every source."""
+    return [one.sample(split) for one in sources_of(data) if one.counts.get(split)]
 
 
 class TrainRows:
-    """The shuffled batches of every epoch, as a function of the epoch, in any size."""
+    """The shuffled batches of every epoch, as a function of the epoch, in any size; of several sources a list each step, of that size each."""
 
     def __init__(self, data: RowData, size: int, seed: int) -> None:
         self.data, self.size, self.seed = data, size, seed
-        self.rows = data.counts["train"]
+        self.rows = max(one.counts["train"] for one in sources_of(data))
 
-    def __call__(self, epoch: int) -> Iterator[Batch]:
+    def __call__(self, epoch: int) -> Iterator[Batch] | Iterator[list[Batch]]:
+        parts = sources_of(self.data)
+        if len(parts) > 1:
+            return several(parts, "train", self.size, seed=self.seed, epoch=epoch, shuffle=True)
         return self.data.batches("train", self.size, seed=self.seed, epoch=epoch, shuffle=True)
 
     def __len__(self) -> int:
@@ -136,8 +159,10 @@ def scoring(data: RowData, split: str) -> Batches | None:
     """The batches of a split in order, or None if it is empty."""
     if not data.counts.get(split):
         return None
-    size = rows_at_once(data.first(split, 1), longest(data))
-    return lambda epoch: data.batches(split, size)
+    parts = [
+        (one, rows_at_once(one.first(split, 1), longest(one))) for one in sources_of(data) if one.counts.get(split)
+    ]
+    return lambda epoch: (batch for one, size in parts for batch in one.batches(split, size))
 
 
 def gathered(model: Model, data: RowData, split: str) -> dict[str, Gathered]:

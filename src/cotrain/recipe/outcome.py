@@ -16,6 +16,7 @@ from cotrain.core.spec import Task
 from cotrain.core.state import plain
 from cotrain.recipe.build import with_learnt
 from cotrain.recipe.config import Config
+from cotrain.recipe.network import samples
 from cotrain.recipe.parts import Part, Parts
 from cotrain.recipe.rows import Rows
 from cotrain.tasks.reweighted import errors_under
@@ -49,7 +50,7 @@ def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> d
     seeds = list(config.compare.seeds)
     names = [name for name in names if parts.complete(name, seeds)]
     judged = {name: Judged(tasks, [parts.get(name, seed) for seed in seeds]) for name in names}
-    base = constants(tasks, [[rows.data.sample("train")]]) if rows.data.counts.get("train") else Baseline()
+    base = constants(tasks, [samples(rows.data, "train")]) if rows.data.counts.get("train") else Baseline()
     fixed = _constant_scores(base, tasks, judged)
     gains = _gains(judged, tasks, rows) if SINGLE in judged else {}
     joint = joint_name(config)
@@ -164,11 +165,12 @@ def _gains(judged: Mapping[str, Judged], tasks: Mapping[str, Task], ready: Rows)
 
 def groups(rows: Rows, task: str) -> NDArray[np.int64] | None:
     """The group of each of a task's labelled test rows, where the split keeps groups together."""
-    if rows.groups is None:
+    data = rows.data.for_tasks([task])
+    if data.source not in rows.groups:
         return None
-    test = rows.data.for_tasks([task]).whole("test")
+    test = data.whole("test")
     labelled = test.select(test.targets[task].present).row
-    return None if labelled is None else np.asarray(rows.groups[labelled.numpy()])
+    return None if labelled is None else np.asarray(rows.groups[data.source][labelled.numpy()])
 
 
 def _constant_scores(base: Baseline, tasks: Mapping[str, Task], judged: Mapping[str, Judged]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from cotrain.recipe.balance_settings import Balance, EngineSettings
 from cotrain.recipe.compare_settings import Variant
 from cotrain.recipe.inputs import InputSettings
 from cotrain.recipe.reader import Choice
+from cotrain.recipe.source_section import SourceSettings
 from cotrain.recipe.targets import Target
 from cotrain.recipe.values import as_plain
 
@@ -33,12 +34,20 @@ def input_dict(given: InputSettings) -> dict[str, Any]:
     return {key: value for key, value in parts.items() if value is not None}
 
 
+def source_dict(source: SourceSettings) -> dict[str, Any]:
+    """One source of several."""
+    inputs = {} if source.inputs is None else {"inputs": {key: input_dict(one) for key, one in source.inputs.items()}}
+    encoder = {} if source.encoder is None else {"encoder": choice_dict(source.encoder)}
+    return {**as_plain(source.data), **inputs, **encoder}
+
+
 def target_dict(target: Target) -> dict[str, Any]:
     """A task."""
     columns = {"column": target.columns[0]} if len(target.columns) == 1 else {"columns": list(target.columns)}
     head = {"head": choice_dict(target.head)} if target.head else {}
     weights = {"weight_column": target.weight_column} if target.weight_column else {}
-    reads = {"inputs": list(target.inputs)} if target.inputs is not None else {}
+    reads: dict[str, Any] = {"inputs": list(target.inputs)} if target.inputs is not None else {}
+    reads |= {"source": target.source} if target.source is not None else {}
     return {"kind": target.kind, **columns, **weights, **reads, **as_plain(target.settings), **head}
 
 

@@ -18,21 +18,30 @@ from cotrain.data.pieces import LargeTable
 from cotrain.data.read import Table
 from cotrain.data.sample import EncodedData
 from cotrain.model.compose import Model
+from cotrain.recipe.one_source import MAIN
 from cotrain.training.evaluate import predictions, rows_at_once
 
 
 def predict(
-    model: Model, encoder: TableEncoder, table: Table, thresholds: Mapping[str, float] | None = None
+    model: Model,
+    encoder: TableEncoder,
+    table: Table,
+    thresholds: Mapping[str, float] | None = None,
+    source: str = MAIN,
 ) -> tuple[pl.DataFrame, list[str]]:
     """({column: answer} for every row in order, notes on what was ignored or never seen).
 
-    thresholds: {task: probability from which a yes/no task says yes}, in place of the config's.
+    thresholds: {task: probability from which a yes/no task says yes}, in place of the config's. source: whose rows these are; its tasks answer.
     Raises DataError naming the columns the rows lack, ConfigError for a threshold of a task that has none.
     """
-    tasks = with_thresholds(model.tasks, thresholds or {})
+    tasks = {
+        name: task
+        for name, task in with_thresholds(model.tasks, thresholds or {}).items()
+        if model.sources[name] in (None, source)
+    }
     fields, notes = encoder.encode(table.frame, folder=table.folder)
     rows = table.frame.height
-    data = EncodedData(fields, splits={"new": torch.arange(rows)})
+    data = EncodedData(fields, splits={"new": torch.arange(rows)}, source=source)
     parts: dict[str, list[Any]] = {name: [] for name in model.tasks}
     if rows:
         for _, outputs in predictions(model, data.batches("new", rows_at_once(data.first("new", 1), data.longest))):
@@ -53,6 +62,7 @@ def predict_pieces(
     table: LargeTable,
     thresholds: Mapping[str, float] | None = None,
     notes: Notes | None = None,
+    source: str = MAIN,
 ) -> Iterator[pl.DataFrame]:
     """The same answers, piece by piece, so that memory does not grow with the rows; `notes` takes what there is to say.
 
@@ -68,7 +78,7 @@ def predict_pieces(
             part = Table(
                 numbered(piece.frame, found), table.origin, reading=table.reading, folder=table.files[0][1].parent
             )
-            answers, said = predict(model, encoder, part, thresholds)
+            answers, said = predict(model, encoder, part, thresholds, source)
         notes.add(said)
         yield answers
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from cotrain.core.errors import DataError, RunError
+from cotrain.core.errors import ConfigError, DataError, RunError, unknown
 from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
 from cotrain.data.earlier import Earlier
@@ -24,6 +24,7 @@ from cotrain.data.large import many_rows
 from cotrain.data.notes import Notes
 from cotrain.data.pieces import large_table
 from cotrain.data.read import read_table
+from cotrain.data.settings import DataSettings
 from cotrain.model.compose import Model
 from cotrain.recipe.build import build_model, build_tasks, learnt_by, with_learnt
 from cotrain.recipe.config import Config, config_from_dict, load_config
@@ -38,6 +39,7 @@ from cotrain.recipe.folder import (
     write_text,
 )
 from cotrain.recipe.network import Trained, gathered, train_network
+from cotrain.recipe.one_source import MAIN
 from cotrain.recipe.predict import predict, predict_pieces
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.recipe.same_config import same_config, stored_config
@@ -62,14 +64,19 @@ class Run:
         self,
         config: Config,
         model: Model,
-        encoder: TableEncoder,
+        encoders: Mapping[str, TableEncoder],
         documents: Mapping[str, Any],
         *,
         folder: Path | None,
         rows: Rows | None = None,
     ) -> None:
         self.config, self.model, self.folder = config, model, folder
-        self._encoder, self._documents, self._rows = encoder, dict(documents), rows
+        self._encoders, self._documents, self._rows = dict(encoders), dict(documents), rows
+
+    @property
+    def _encoder(self) -> TableEncoder:
+        """Of the only source, or of the first one."""
+        return next(iter(self._encoders.values()))
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -81,7 +88,7 @@ class Run:
         A loaded run reads its data again from where the config says. Raises DataError if they are not there or not the same.
         """
         if self._rows is None:
-            if not self.config.data.path:
+            if not all(one.path for one in self._settings().values()):
                 raise DataError(
                     "evaluate needs the data of the run, which came from memory and are not stored with it; "
                     "train from a file, or compare your targets with the answers of predict"
@@ -89,10 +96,14 @@ class Run:
             known = self._documents["data.json"]
             self._rows = load_rows(as_before(self.config, known), self._own)
             others = self._own is not None and plain(self._rows.report["labels"]) != known["labels"]
-            if others or self._rows.encoder.to_json() != self._encoder.to_json():
+            before, now = (
+                {key: one.to_json() for key, one in found.items()} for found in (self._encoders, self._rows.encoders)
+            )
+            if others or before != now:
                 self._rows = None
+                paths = ", ".join(f"'{one.path}'" for one in self._settings().values())
                 raise DataError(
-                    f"the data at '{self.config.data.path}' are not those this run was trained on; "
+                    f"the data at {paths} are not those this run was trained on; "
                     "put the old ones back, or use predict for new rows"
                 )
         data = self._rows.data
@@ -106,40 +117,56 @@ class Run:
         codecs = {name: task.codec for name, task in self.model.tasks.items()}
         return Earlier(self.config.name, self._encoder, codecs, same_rows=True)
 
-    def predict(self, rows: Any, *, thresholds: Mapping[str, float] | None = None) -> pl.DataFrame:
+    def _settings(self) -> dict[str, DataSettings]:
+        """{source: what the config says of its data}."""
+        return {name: one.data for name, one in self.config.sources.items()} or {MAIN: self.config.data}
+
+    def source(self, name: str | None = None) -> str:
+        """The source of new rows: the one named, or the only one. Raises ConfigError naming those there are."""
+        known = list(self._encoders)
+        if name is None and len(known) > 1:
+            raise ConfigError(
+                f"this run has several sources ({', '.join(known)}); say whose rows these are: source='{known[0]}', or --source {known[0]}"
+            )
+        if name is not None and name not in known:
+            raise ConfigError(unknown("source", name, known))
+        return name or known[0]
+
+    def predict(
+        self, rows: Any, *, thresholds: Mapping[str, float] | None = None, source: str | None = None
+    ) -> pl.DataFrame:
         """One row of answers for every row given (a frame, a path, arrays), in the same order.
 
         binary: the label, and `<task>_probability` of yes. multiclass: the label, its probability, one of every class. regression:
         the number, in the target's units. thresholds: {task: probability from which a binary task says yes}. Warns (DataWarning) of columns that are ignored and of labels never seen.
+        source: whose rows these are, where the run has several sources; that source's tasks answer.
         Raises DataError naming the columns the rows lack.
         """
-        answers, notes = predict(
-            self.model,
-            self._encoder,
-            read_table(rows, self.config.data.reading, known=dict(self._encoder.manners)),
-            thresholds,
-        )
+        source = self.source(source)
+        encoder, reading = self._encoders[source], self._settings()[source].reading
+        table = read_table(rows, reading, known=dict(encoder.manners))
+        answers, notes = predict(self.model, encoder, table, thresholds, source)
         for note in notes:
             warnings.warn(note, DataWarning, stacklevel=2)
         return answers
 
     def predict_pieces(
-        self, path: Path | str, *, thresholds: Mapping[str, float] | None = None
+        self, path: Path | str, *, thresholds: Mapping[str, float] | None = None, source: str | None = None
     ) -> Iterator[pl.DataFrame]:
         """The answers of `predict` for the rows of a file or a glob, frame after frame, so that memory does not grow with the rows.
 
         Warns (DataWarning) at the end. Raises DataError for files that cannot be read piece by piece (npz, one JSON list).
         """
-        notes = Notes()
-        table = large_table(path, self.config.data.reading)
-        yield from predict_pieces(self.model, self._encoder, table, thresholds, notes)
+        notes, source = Notes(), self.source(source)
+        table = large_table(path, self._settings()[source].reading)
+        yield from predict_pieces(self.model, self._encoders[source], table, thresholds, notes, source)
         for note in notes.lines():
             warnings.warn(note, DataWarning, stacklevel=2)
 
-    def in_pieces(self, path: Path | str) -> bool:
+    def in_pieces(self, path: Path | str, source: str | None = None) -> bool:
         """Whether rows to predict are better read piece by piece: as `data.stream` of the config says, else where they are many."""
-        stream, reading = self.config.data.stream, self.config.data.reading
-        return many_rows(path, reading) if stream == "auto" else stream
+        settings = self._settings()[self.source(source)]
+        return many_rows(path, settings.reading) if settings.stream == "auto" else settings.stream
 
     def save(self, folder: Path | str) -> Path:
         """Store the run in a new folder; `cotrain.load` reads it back. Raises RunError if the folder is in use."""
@@ -158,7 +185,7 @@ class Run:
         learnt = learnt_by(self.model.tasks)
         write_json(
             folder / "encoders.json",
-            {"format": FORMAT, "inputs": self._encoder.to_json(), "targets": codecs, "learnt": learnt},
+            {"format": FORMAT, "inputs": inputs_json(self._encoders), "targets": codecs, "learnt": learnt},
         )
         write_state(folder / "model.safetensors", {"model": self.model.state_dict()})
         for name, document in self._documents.items():
@@ -168,9 +195,10 @@ class Run:
 
 
 def fit(
-    data: Any,
+    data: Any = None,
     *,
     tasks: Mapping[str, Any] | Sequence[Task],
+    sources: Mapping[str, Any] | None = None,
     inputs: Any = None,
     encoder: Any = None,
     sharing: Any = None,
@@ -193,6 +221,7 @@ def fit(
     The keys and their meaning are those of the config; objects are accepted wherever a name is. split: as under `data:`;
     prepare: the other keys there (kinds, impute, outliers, scaling, categories, weight ...).
     preset: fast, good or best fills in encoder and training for this number of rows. time_limit: of the training, seconds or words such as 2m.
+    sources: {name: table or path, or a mapping of its settings with `path` or `table`}, in place of data; tasks then name their `source`.
     train: its `warm_start` may be a run, stored or not. folder: where to store the run; without it nothing is left on disk (use `run.save`).
 
     >>> import numpy as np
@@ -213,7 +242,7 @@ def fit(
             "train": train,
             "name": name,
         }
-        given |= {"head": head, "fusion": fusion, "preset": preset, "augment": augment}
+        given |= {"sources": sources, "head": head, "fusion": fusion, "preset": preset, "augment": augment}
         tree |= {key: value for key, value in given.items() if value is not None}
         from_path = isinstance(data, (str, Path)) or (
             isinstance(data, (list, tuple)) and all(isinstance(one, (str, Path)) for one in data)
@@ -223,7 +252,9 @@ def fit(
             about["path"] = str(data) if isinstance(data, (str, Path)) else [str(one) for one in data]
         if split is not None:
             about["split"] = split
-        config = config_from_dict({**tree, "data": about}, table=None if from_path else data)
+        config = config_from_dict(
+            {**tree, "data": about}, table=None if from_path else data
+        )  # nothing, where there are sources
         if time_limit is not None:
             config = config.limited(time_limit)
         if folder is not None:
@@ -288,6 +319,11 @@ def _trained(
 
 def as_before(config: Config, report: Mapping[str, Any]) -> Config:
     """The config with `stream: auto` as it was decided when the report was written, on another machine perhaps."""
+    if config.sources:
+        before = {name: as_before(config.of_source(name), report["sources"][name]) for name in config.sources}
+        return replace(
+            config, sources={name: replace(one, data=before[name].data) for name, one in config.sources.items()}
+        )
     if config.data.stream != "auto" or config.table is not None:
         return config
     return replace(config, data=replace(config.data, stream="streamed" in report))
@@ -297,9 +333,22 @@ def stored(config: Config, rows: Rows, done: Trained, folder: Path) -> Run:
     """Score a finished training and write everything that makes its folder a run folder."""
     made = documents(config, rows, done)
     write_environment(folder, str(next(done.model.parameters()).device), done.history.seconds)
-    run = Run(config, done.model, rows.encoder, made, folder=folder, rows=rows)
+    run = Run(config, done.model, rows.encoders, made, folder=folder, rows=rows)
     run._write(folder)
     return run
+
+
+def inputs_json(encoders: Mapping[str, TableEncoder]) -> dict[str, Any]:
+    """The encoders of the inputs as plain JSON: that of the only table, or by source."""
+    if list(encoders) == [MAIN]:
+        return encoders[MAIN].to_json()
+    return {"sources": {source: one.to_json() for source, one in encoders.items()}}
+
+
+def encoders_from(stored: Mapping[str, Any]) -> dict[str, TableEncoder]:
+    """The inverse of `inputs_json`."""
+    by_source = stored.get("sources", {MAIN: stored})
+    return {source: TableEncoder.from_json(one) for source, one in by_source.items()}
 
 
 def load(folder: Path | str) -> Run:
@@ -311,16 +360,16 @@ def load(folder: Path | str) -> Run:
     path = existing_folder(folder)
     config = load_config(path / "config.yaml", files=False)
     stored = read_json(path / "encoders.json")
-    encoder = TableEncoder.from_json(stored["inputs"])
+    encoders = encoders_from(stored["inputs"])
     plainly = build_tasks(config)
     codecs = {task.name: type(task.codec).from_json(stored["targets"][task.name]) for task in plainly}
     model = build_model(config, build_tasks(config, codecs, stored.get("learnt")))
     if not model.built:
-        model.build({"main": encoder.specs})
+        model.build({source: one.specs for source, one in encoders.items()})
     try:
         model.load_state_dict(read_state(path / "model.safetensors")["model"])
     except (RuntimeError, KeyError) as error:
         raise RunError(f"'{path / 'model.safetensors'}' does not fit the config beside it: {error}") from error
     model.eval()
     names = ["metrics.json", "structure.json", "data.json", *([PICTURES] if (path / PICTURES).exists() else [])]
-    return Run(config, model, encoder, {name: read_json(path / name) for name in names}, folder=path)
+    return Run(config, model, encoders, {name: read_json(path / name) for name in names}, folder=path)

@@ -22,7 +22,19 @@ def same_config(config: Config, folder: Path) -> None:
             f"folder '{folder}' holds no config.yaml, so there is nothing to resume; leave --resume out to begin"
         )
     before, now = stored_config(folder), config.as_dict()
-    for key in ("data", "inputs", "tasks", "encoder", "sharing", "head", "fusion", "balance", "augment", "seed"):
+    for key in (
+        "data",
+        "sources",
+        "inputs",
+        "tasks",
+        "encoder",
+        "sharing",
+        "head",
+        "fusion",
+        "balance",
+        "augment",
+        "seed",
+    ):
         if plain(before.get(key)) != plain(now.get(key)):
             raise RunError(
                 f"folder '{folder}' was begun with another '{key}': {before.get(key)} there, {now.get(key)} now; "

@@ -26,7 +26,6 @@ from cotrain.recipe.config import LATER
 from cotrain.recipe.nested import NESTED, default_words, is_nested
 from cotrain.recipe.presets import PRESETS
 from cotrain.recipe.reader import public_settings, section_by_name
-from cotrain.recipe.targets import LATER as TASK_LATER
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.tasks.gallery import TASKS
 from cotrain.training.settings import TrainSettings
@@ -59,7 +58,7 @@ def config_schema() -> Schema:
 
     >>> schema = config_schema()
     >>> schema["required"], schema["properties"]["seed"]["anyOf"][0]
-    (['data', 'tasks'], {'type': 'integer', 'minimum': 0})
+    (['tasks'], {'type': 'integer', 'minimum': 0})
     """
     sharing, balance = _choice(SHARINGS), _choice(BALANCERS, {"engine": section(EngineSettings, word="mode")})
     encoder, train = _choice(ENCODERS), section(TrainSettings)
@@ -70,6 +69,7 @@ def config_schema() -> Schema:
         "data": {
             "anyOf": [section(DataSettings, word="path"), {"type": "string", "description": "the path of a table"}]
         },
+        "sources": {"type": "object", "minProperties": 1, "additionalProperties": _source(encoder)},
         "inputs": _inputs(encoder),
         "tasks": {"type": "object", "minProperties": 1, "additionalProperties": _task()},
         "encoder": encoder,
@@ -101,7 +101,8 @@ def config_schema() -> Schema:
         "title": "cotrain config",
         "description": f"Kept for what comes: {', '.join(LATER)}.",
         **_object(properties),
-        "required": ["data", "tasks"],
+        "required": ["tasks"],
+        "anyOf": [{"required": ["data"]}, {"required": ["sources"]}],
         "$defs": {"search": _SEARCH},
     }
 
@@ -170,6 +171,13 @@ def _inputs(encoder: Schema) -> Schema:
     return {"anyOf": [columns, {"type": "object", "minProperties": 1, "additionalProperties": named}]}
 
 
+def _source(encoder: Schema) -> Schema:
+    """A table among several: its path, or the keys of `data` with inputs and an encoder of its own."""
+    data = section(DataSettings)
+    properties = {**data["properties"], "inputs": _inputs(encoder), "encoder": encoder}
+    return {"anyOf": [data | {"properties": properties}, {"type": "string", "description": "the path of a table"}]}
+
+
 def _task() -> Schema:
     shared = {
         "column": {"type": "string"},
@@ -177,13 +185,14 @@ def _task() -> Schema:
         "weight_column": {"type": "string"},
         "head": _choice(HEADS),
         "inputs": {"anyOf": [{"type": "string"}, _WORDS]},
+        "source": {"type": "string"},
     }
     kinds: list[Schema] = []
     for name, cls in TASKS.items():
         settings = {
             key: _value(setting.annotation) | _default(setting.default)
             for key, setting in public_settings(cls).items()
-            if key not in (*shared, *TASK_LATER, "loss")
+            if key not in (*shared, "loss")
         }
         if losses := getattr(cls, "losses", None):
             settings["loss"] = {"enum": list(losses)}

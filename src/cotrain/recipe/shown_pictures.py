@@ -29,7 +29,7 @@ def shown_pictures(model: Model, data: RowData, specs: InputSpec) -> dict[str, A
     None without a box task or without a picture. Rows are spread evenly over the split, whatever they score; of a stream they are the first.
     Those that lack the picture, or every box, are passed over. Where there are several pictures, the first one is shown.
     """
-    tasks = [task for task in model.tasks.values() if isinstance(task, Box)]
+    tasks = [task for task in model.tasks.values() if isinstance(task, Box) and task.name in data.task_names]
     name = next((name for name, spec in specs.items() if spec.kind == "image"), None)
     split = next((one for one in ("test", "valid") if data.counts.get(one)), None)
     if not tasks or name is None or split is None:

@@ -19,11 +19,8 @@ from cotrain.recipe.reader import Choice, Reader, described, public_settings
 from cotrain.recipe.values import shown
 from cotrain.tasks.gallery import TASKS
 
-BESIDE = ("kind", "column", "columns", "weight_column", "head", "inputs")
+BESIDE = ("kind", "column", "columns", "weight_column", "head", "inputs", "source")
 """Keys of a task that are no settings of its kind alone."""
-
-LATER = ("source",)
-"""Keys of a task that are kept for what comes."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Target:
     """One thing to predict. `settings`: of its kind, but for columns and head; `made`: the task where Python code handed one in.
 
     weight_column: a column of row weights >= 0 for this task alone, which multiply those of `data.weight`; None weighs all rows alike.
-    inputs: the names of the inputs it reads, None for all.
+    inputs: the names of the inputs it reads, None for all. source: where its labels are; None where there is one table only.
     """
 
     name: str
@@ -42,6 +39,7 @@ class Target:
     made: Task | None = None
     weight_column: str | None = None
     inputs: tuple[str, ...] | None = None
+    source: str | None = None
 
 
 def read_tasks(reader: Reader, tree: Any, keys: Keys) -> dict[str, Target]:
@@ -87,19 +85,13 @@ def _target(reader: Reader, name: str, tree: Any, keys: Keys) -> Target | None:
     columns = _columns(reader, given, keys)
     weights = reader.value(str | None, given.get("weight_column"), (*keys, "weight_column"))
     reads = _inputs(reader, given, keys)
+    source = reader.value(str | None, given.get("source"), (*keys, "source"))
     head = reader.choice(HEADS, given["head"], (*keys, "head")) if given.get("head") is not None else None
     cls = reader.named(TASKS, kind, keys if word else (*keys, "kind"))
-    for key in LATER:
-        if key in given:
-            reader.found(
-                (*keys, key),
-                f"'{key}' of a task comes later; for now all tasks are of one source. Take it out",
-                at_key=True,
-            )
     if cls is None:
         return None
-    settings = {key: value for key, value in given.items() if key not in (*BESIDE, *LATER, "loss")}
-    checked = reader.settings(TASKS.what, kind, cls, settings, keys, also=(*BESIDE, "loss"), without=LATER) or {}
+    settings = {key: value for key, value in given.items() if key not in (*BESIDE, "loss")}
+    checked = reader.settings(TASKS.what, kind, cls, settings, keys, also=(*BESIDE, "loss")) or {}
     losses: Mapping[str, Any] = getattr(cls, "losses", {})
     if isinstance(given.get("loss"), str) and given["loss"] not in losses:
         reader.found((*keys, "loss"), unknown("loss", given["loss"], sorted(losses)))
@@ -108,7 +100,9 @@ def _target(reader: Reader, name: str, tree: Any, keys: Keys) -> Target | None:
     task = reader.made(lambda sound: _made(cls, name, columns, sound), keys, reader.sound(checked, keys))
     if task is None or len(reader.problems) > before:
         return None
-    return Target(name, kind, tuple(task.codec.columns), checked, head, weight_column=weights, inputs=reads)
+    return Target(
+        name, kind, tuple(task.codec.columns), checked, head, weight_column=weights, inputs=reads, source=source
+    )
 
 
 def _of_task(name: str, task: Task) -> Target:
@@ -120,7 +114,7 @@ def _of_task(name: str, task: Task) -> Target:
     settings = {
         key: value
         for key, value in choice.settings.items()
-        if key not in (*BESIDE, *LATER, "loss") and value != known[key].default
+        if key not in (*BESIDE, "loss") and value != known[key].default
     }
     used: Any = getattr(task.loss, "loss", task.loss)  # what waits for the training rows holds the loss itself
     for word, loss in losses.items():
@@ -134,7 +128,9 @@ def _of_task(name: str, task: Task) -> Target:
                 and getattr(used, key, known[key].default) != known[key].default
             }
     head = None if task.head is None else described(HEADS, task.head)
-    return Target(name, choice.name, tuple(task.codec.columns), settings, head, task)
+    return Target(
+        name, choice.name, tuple(task.codec.columns), settings, head, task, source=getattr(task, "source", None)
+    )
 
 
 def _made(cls: type, name: str, columns: tuple[str, ...] | None, settings: Mapping[str, Any]) -> Task:

@@ -56,6 +56,8 @@ def boosted_output(
     tables = {"train": Table.of(train, specs), "test": Table.of(test, specs)}
     if valid is not None:
         tables["valid"] = Table.of(valid, specs)
+    held = tables["train"].seen()
+    tables = {split: one if held.all() else one.only(held) for split, one in tables.items()}
     return form(task, Trees(task.name, train, valid, tables, seed, iterations))
 
 

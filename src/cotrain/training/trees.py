@@ -51,6 +51,15 @@ class Table:
             categorical += [size <= MOST_CODES for size in sizes] or [False] * columns[-1].shape[1]
         return Table(np.concatenate(columns, 1), tuple(categorical))
 
+    def only(self, columns: NDArray[np.bool_]) -> Table:
+        """Some of the columns, [C] bool."""
+        kept = tuple(one for one, held in zip(self.categorical, columns, strict=True) if held)
+        return Table(self.values[:, columns], kept)
+
+    def seen(self) -> NDArray[np.bool_]:
+        """[C] columns with a cell that is not missing: scikit-learn's trees know no others."""
+        return np.asarray(~np.isnan(self.values).all(0))
+
 
 @dataclass(frozen=True)
 class Goal:
