@@ -66,7 +66,7 @@ def test_a_misspelt_command_gets_the_nearest() -> None:
 def test_schema_is_json() -> None:
     result = run(app, ["schema"])
     assert result.exit_code == 0
-    assert json.loads(result.output)["required"] == ["data", "tasks"]
+    assert json.loads(result.output)["required"] == ["tasks"]
 
 
 def test_methods_says_what_there_is() -> None:

@@ -384,4 +384,4 @@ def test_without_pillow_the_extra_to_install_is_named(monkeypatch: Any, toys: To
     with pytest.raises(
         Exception, match=r"reading pictures needs an optional dependency: pip install 'cotrain\[image\]'"
     ):
-        ready({"photo": arrays(), "score": np.arange(ROWS) * 0.5}, toys)
+        ready({"photo": arrays(), "score": np.arange(ROWS) * 0.5}, toys, image={"size": (4, 4)})

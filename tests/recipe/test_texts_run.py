@@ -107,7 +107,7 @@ def test_cells_of_bytes_are_texts_and_broken_ones_are_named_or_made_missing() ->
         {"inputs": ["review"], "tasks": {"liked": "binary"}, "encoder": "mlp", "data": {"kinds": {"review": "text"}, "text": {"broken": "missing"}}},
         table=broken,
     )  # fmt: skip
-    assert list(load_rows(bag).specs) == ["words"]
+    assert list(load_rows(bag).specs["main"]) == ["words"]
 
 
 def test_each_input_has_the_form_its_encoder_reads() -> None:
@@ -119,14 +119,14 @@ def test_each_input_has_the_form_its_encoder_reads() -> None:
         },
         table=reviews(),
     )  # fmt: skip
-    assert {name: spec.kind for name, spec in load_rows(config).specs.items()} == {
+    assert {name: spec.kind for name, spec in load_rows(config).specs["main"].items()} == {
         "rest.numbers": "number", "rest.words": "bag", "review": "tokens",
     }  # fmt: skip
     found = check(config)
     assert not found.problems
     mixed = {"kinds": {"review": "text", "note": "text", "words": "number"}, "text": {"length": 3, "features": 4}}
     both = config_from_dict({**config.as_dict(), "data": mixed}, table=reviews())  # each form takes what it reads
-    specs = load_rows(both).specs
+    specs = load_rows(both).specs["main"]
     assert len(specs["rest.words"].names) == 5  # missing notes are marked
     assert int(load_rows(both).data.inputs["review"].lengths().max()) == 3  # type: ignore[attr-defined]
     alone = {"inputs": ["review"], "tasks": {"liked": "binary"}, "encoder": "mlp", "data": {"text": {"length": 3}}}

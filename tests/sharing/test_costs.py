@@ -40,8 +40,9 @@ F1, FN = 2 * B * IN * D, 2 * B * D * D
 
 
 def mix(*experts: int) -> int:
-    """Operations of a gate over groups of experts, and of mixing them; a group too small for a product is a sum, which is not counted."""
-    products = sum(2 * B * group * D for group in experts if group * D >= SMALL)
+    """Operations of a gate over groups of experts, and of mixing them; groups too small for a product are joined, or a sum, which is not counted."""
+    joined = max(experts) * D < SMALL <= sum(experts) * D
+    products = sum(2 * B * group * D for group in ((sum(experts),) if joined else experts) if group * D >= SMALL)
     return products + 2 * B * D * sum(experts)
 
 

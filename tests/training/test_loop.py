@@ -75,7 +75,7 @@ def test_the_log_holds_one_line_an_epoch_with_everything(tmp_path: Path, fresh: 
     history = trainer.fit(rows(64), rows(32, 1))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [(one["epoch"], one["step"]) for one in lines] == [(1, 4), (2, 8), (3, 12)]
-    keys = "epoch step seconds lr losses valid valid_loss score weights cosines norms affinity skipped left_out usage"
+    keys = "epoch step seconds lr losses valid valid_loss score weights cosines spread looks norms affinity shares skipped left_out usage"
     assert set(lines[0]) == set(keys.split())
     assert set(lines[0]["cosines"]) == {"yes|number"}
     assert -1 <= lines[0]["cosines"]["yes|number"] <= 1
