@@ -27,19 +27,13 @@ def test_boxes_are_tight_around_the_ink() -> None:
     assert placed.boxes[:, 0].unique().numel() > 5
 
 
-def test_the_seed_decides_all_and_noise_and_clutter_lie_under_the_ink() -> None:
-    one = place(ink(), canvas=24, heights=(5, 9), noise=0.1, clutter=3, seed=1)
-    again = place(ink(), canvas=24, heights=(5, 9), noise=0.1, clutter=3, seed=1)
-    other = place(ink(), canvas=24, heights=(5, 9), noise=0.1, clutter=3, seed=2)
+def test_the_seed_decides_all_and_noise_lies_under_the_ink() -> None:
+    one, again, other = (place(ink(), canvas=24, heights=(5, 9), noise=0.1, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(one.pictures, again.pictures)
     assert not torch.equal(one.boxes, other.boxes)
     for picture, (x0, y0, x1, y1) in zip(one.pictures, one.boxes.tolist(), strict=True):
         assert bool((picture[y0:y1, x0:x1] == 255).all())
         assert float((picture > 0).float().mean()) > 0.9
-    plain = place(ink(), canvas=24, heights=(5, 9), noise=0.0, clutter=3, seed=1)
-    assert float((plain.pictures > 0).float().mean()) > float(
-        (place(ink(), canvas=24, heights=(5, 9), noise=0.0, seed=1).pictures > 0).float().mean()
-    )
 
 
 def test_what_would_be_too_wide_is_made_as_wide_as_the_canvas_and_no_ink_is_a_picture_of_its_own() -> None:

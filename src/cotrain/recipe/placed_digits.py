@@ -19,14 +19,11 @@ class Placed:
     boxes: Tensor
 
 
-def place(
-    ink: Tensor, *, canvas: int, heights: tuple[int, int], noise: float = 0.2, clutter: int = 0, seed: int = 0
-) -> Placed:
+def place(ink: Tensor, *, canvas: int, heights: tuple[int, int], noise: float = 0.1, seed: int = 0) -> Placed:
     """Every picture of bright ink on black, cut to its ink, resized and put somewhere on a canvas of noise.
 
     ink: [N, H, W] of 0 to 1. canvas: S, its sides. heights: the ink's height in pixels is drawn evenly between these two (less where it would be wider
-    than the canvas). noise: the canvas holds |e|, e normal of this standard deviation; ink is laid over it by the larger of the two. clutter: so many
-    pieces of other rows' ink, 5 x 5 pixels each, lie about, as in S. R. Sonderby et al., Recurrent Spatial Transformer Networks, 2015.
+    than the canvas). noise: the canvas holds |e|, e normal of this standard deviation; ink is laid over it by the larger of the two.
     What is drawn depends on `seed` alone.
 
     >>> placed = place(torch.ones(1, 4, 2), canvas=16, heights=(8, 8), noise=0.0)
@@ -39,13 +36,8 @@ def place(
     ground = (torch.randn(count, canvas, canvas, generator=draws) * noise).abs().clamp(0, 1)
     tall = torch.randint(heights[0], heights[1] + 1, (count,), generator=draws)
     where = torch.rand(count, 2, generator=draws)
-    others = torch.randint(0, count, (count, clutter), generator=draws)
-    lies = torch.rand(count, clutter, 4, generator=draws)
     boxes = torch.zeros(count, 4, dtype=torch.int64)
     for row in range(count):
-        for piece in range(clutter):
-            part = _piece(ink[others[row, piece]], lies[row, piece, :2])
-            _lay(ground[row], part, lies[row, piece, 2:])
         cut = _cut(ink[row])
         height = int(tall[row])
         width = max(1, round(cut.shape[1] * height / cut.shape[0]))
@@ -63,12 +55,6 @@ def _cut(ink: Tensor) -> Tensor:
     if not len(rows):
         return ink
     return ink[int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1]
-
-
-def _piece(ink: Tensor, where: Tensor, side: int = 5) -> Tensor:
-    """[side, side] of the ink, anywhere."""
-    top, left = (int(share * max(length - side + 1, 1)) for share, length in zip(where, ink.shape, strict=True))
-    return ink[top : top + side, left : left + side]
 
 
 def _lay(ground: Tensor, part: Tensor, where: Tensor) -> tuple[int, int]:
