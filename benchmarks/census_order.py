@@ -66,7 +66,7 @@ def config_of(sharing: Any, width: int, epochs: int) -> Config:
 def parameters(config: Config, rows: Rows) -> int:
     with untouched():
         model = build_model(config, list(rows.tasks))
-        model.build({rows.data.source: rows.specs}, rows.data.first("train", 2).inputs)
+        model.build(rows.specs, rows.data.first("train", 2).inputs)
     return sum(one.numel() for one in model.parameters())
 
 
