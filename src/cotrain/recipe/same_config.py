@@ -7,7 +7,10 @@ from typing import Any
 
 from cotrain.core.errors import RunError
 from cotrain.core.state import plain
-from cotrain.recipe.config import Config, load_config
+from cotrain.recipe.config import KEYS, Config, load_config
+
+FREE = ("name", "preset", "train", "compare", "affinity", "tune")
+"""Keys that may say something else when a run goes on: how long to train, and what is done beside it."""
 
 
 def stored_config(folder: Path) -> dict[str, Any]:
@@ -22,19 +25,7 @@ def same_config(config: Config, folder: Path) -> None:
             f"folder '{folder}' holds no config.yaml, so there is nothing to resume; leave --resume out to begin"
         )
     before, now = stored_config(folder), config.as_dict()
-    for key in (
-        "data",
-        "sources",
-        "inputs",
-        "tasks",
-        "encoder",
-        "sharing",
-        "head",
-        "fusion",
-        "balance",
-        "augment",
-        "seed",
-    ):
+    for key in (key for key in KEYS if key not in FREE):
         if plain(before.get(key)) != plain(now.get(key)):
             raise RunError(
                 f"folder '{folder}' was begun with another '{key}': {before.get(key)} there, {now.get(key)} now; "
