@@ -62,18 +62,18 @@ class SeveralData:
 
     def first(self, split: str, rows: int) -> Batch:
         """Raises DataError: rows of several sources are no single batch."""
-        return self._one("first").first(split, rows)
+        raise self._no_batch("first")
 
     def sample(self, split: str) -> Batch:
         """Raises DataError: rows of several sources are no single batch."""
-        return self._one("sample").sample(split)
+        raise self._no_batch("sample")
 
     def whole(self, split: str) -> Batch:
         """Raises DataError: rows of several sources are no single batch."""
-        return self._one("whole").whole(split)
+        raise self._no_batch("whole")
 
-    def _one(self, asked: str) -> RowData:
-        raise DataError(
+    def _no_batch(self, asked: str) -> DataError:
+        return DataError(
             f"`{asked}` gives one batch, and these are rows of several sources ({self.source}); ask each of them"
         )
 

@@ -5,6 +5,7 @@ Shapes: B rows, G inputs, D width of the shared space. v_g: an input's vector [B
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -63,10 +64,11 @@ class Fusion:
 
     def build(self, inputs: int) -> Fusing:
         """The module for so many inputs."""
-        return {"concat": Concat, "gate": Gate, "mean": Mean}[self.name](inputs, self.width, self.dropout)
+        made: dict[str, type[Fusing]] = {"concat": Concat, "gate": Gate, "mean": Mean}
+        return made[self.name](inputs, self.width, self.dropout)
 
 
-class Fusing(nn.Module):
+class Fusing(nn.Module, ABC):
     """`forward(vectors, held, places)`: [B, S, D] and [B, S] bool, or None where no row lacks any, of S of the G inputs -> [B, D].
 
     places: which of the G inputs these are. What stands where `held` is False reaches neither the output nor a gradient.
@@ -84,9 +86,9 @@ class Fusing(nn.Module):
             vectors = torch.where(held, vectors, vectors.new_zeros(()))
         return self.fused(vectors, held, places)
 
+    @abstractmethod
     def fused(self, vectors: Tensor, held: Tensor | None, places: Sequence[int]) -> Tensor:
         """The same of vectors that are 0 where they are missing; held [B, S, 1]."""
-        raise NotImplementedError
 
 
 def left_in(held: Tensor, chance: float) -> Tensor:
