@@ -10,6 +10,7 @@ from cotrain.core.errors import ConfigError
 from cotrain.core.gallery import settings_of
 from cotrain.encoders.gallery import ENCODERS
 from cotrain.recipe.config import Config
+from cotrain.recipe.plain_config import choice_dict
 from cotrain.recipe.searches import searches
 
 RATES = 8.0
@@ -17,11 +18,12 @@ RATES = 8.0
 
 SHARINGS: tuple[Any, ...] = (
     "hard",
-    {"name": "mmoe", "experts": {"search": {"low": 2, "high": 8}}},
-    {"name": "ple", "shared": {"search": {"low": 1, "high": 3}}},
+    {"name": "mmoe", "experts": {"search": {"low": 2, "high": 8, "default": 8}}},
+    {"name": "ple", "shared": {"search": {"low": 1, "high": 3, "default": 1}}},
     "cross_stitch",
     "film",
 )
+HEADS: tuple[Any, ...] = ("linear", {"name": "mlp", "widths": [64]})
 BALANCES = ("sum", "uncertainty", "famo", "nash_mtl")
 BATCHES = (64, 128, 256, 512, 1024)
 
@@ -36,11 +38,11 @@ def auto_space(tree: Mapping[str, Any], config: Config) -> dict[str, Any]:
     asked = searches(out)
     several = len(config.tasks) > 1
     if several and not _open(asked, "sharing"):
-        out["sharing"] = _choice(SHARINGS, _word(out.get("sharing", config.sharing.name)))
+        out["sharing"] = _choice(SHARINGS, choice_dict(config.sharing))
     if several and not _open(asked, "balance"):
-        out["balance"] = _choice(BALANCES, _word(out.get("balance", config.balance.name)))
+        out["balance"] = _choice(BALANCES, choice_dict(config.balance))
     if not _open(asked, "head"):
-        out["head"] = _choice(("linear", {"name": "mlp", "widths": [64]}), _word(out.get("head", "linear")))
+        out["head"] = _choice(HEADS, "linear" if config.head is None else choice_dict(config.head))
     if several and isinstance(out.get("tasks"), Mapping):
         out["tasks"] = {name: _weighed(task, asked, name) for name, task in out["tasks"].items()}
     if not _open(asked, "encoder"):
@@ -48,7 +50,7 @@ def auto_space(tree: Mapping[str, Any], config: Config) -> dict[str, Any]:
     train = dict(out.get("train") or {})
     optimizer = dict(train["optimizer"]) if isinstance(train.get("optimizer"), Mapping) else {}
     lr, decay = config.train.optimizer.lr, config.train.optimizer.weight_decay
-    if "lr" not in optimizer or not _open(asked, "train", "optimizer", "lr"):
+    if not _open(asked, "train", "optimizer", "lr"):
         middle = lr if isinstance(lr, float | int) else 1e-3
         optimizer["lr"] = _range(middle / RATES, middle * RATES, middle)
     if not _open(asked, "train", "optimizer", "weight_decay"):
@@ -68,20 +70,18 @@ def _range(low: float, high: float, default: float) -> dict[str, Any]:
     return {"search": {"low": low, "high": high, "log": True, "default": default}}
 
 
-def _choice(options: tuple[Any, ...], default: Any) -> dict[str, Any]:
-    """A choice that begins with what the config says; what stands beside the options is one of them too."""
-    names = [one["name"] if isinstance(one, Mapping) else one for one in options]
-    word = default.get("name") if isinstance(default, Mapping) else default
-    if isinstance(default, Mapping) and len(default) > 1:
-        options = (*(one for one, name in zip(options, names, strict=True) if name != word), default)
-    elif word not in names:
-        options = (*options, default)
-    inner = any(searches(one) for one in options if isinstance(one, Mapping) and one.get("name") == word)
-    return {"search": {"choice": list(options)} | ({} if inner else {"default": default})}
+def _choice(options: tuple[Any, ...], own: Any) -> dict[str, Any]:
+    """A choice that begins with what the config says, which is one of the options, in place of the one of its name if it has settings.
 
-
-def _word(given: Any) -> Any:
-    return given if isinstance(given, str | Mapping) else "linear"
+    >>> _choice(("a", {"name": "b", "x": 1}), {"name": "b", "x": 2})
+    {'search': {'choice': ['a', {'name': 'b', 'x': 2}], 'default': {'name': 'b', 'x': 2}}}
+    """
+    named = {one["name"] if isinstance(one, Mapping) else one: one for one in options}
+    if isinstance(own, Mapping):
+        named[own["name"]] = own
+    else:
+        named.setdefault(own, own)
+    return {"search": {"choice": list(named.values()), "default": own}}
 
 
 def _weighed(task: Any, asked: Mapping[Any, Any], name: str) -> Any:
@@ -100,7 +100,8 @@ def _encoder(config: Config) -> dict[str, Any]:
     """The config's encoder with open width, depth and dropout where it has such settings."""
     cls = ENCODERS[config.encoder.name]
     known = settings_of(cls)
-    out: dict[str, Any] = {"name": config.encoder.name, **config.encoder.settings}
+    given = choice_dict(config.encoder)
+    out: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"name": given}
     if "widths" in known and all(isinstance(one, int) for one in out.get("widths", known["widths"].default)):
         own = [int(one) for one in out.get("widths", known["widths"].default)]
         shapes = {tuple(own)} | {(width,) * depth for width in (64, 128, 256) for depth in (1, 2, 3)}

@@ -16,15 +16,18 @@ from typing import Any
 
 from cotrain.core.errors import ConfigError, StudyError, unknown
 from cotrain.core.state import plain, write_json
+from cotrain.data.sources import sources_of
+from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.build import build_choice
 from cotrain.recipe.config import Config, config_from_source
 from cotrain.recipe.folder import read_json
 from cotrain.recipe.network import Trained, gathered, train_network
 from cotrain.recipe.open_config import OpenConfig, opened
+from cotrain.recipe.reader import Choice
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.recipe.tune_settings import COSTS, GAIN, TuneSettings
 from cotrain.recipe.yaml_source import Source
-from cotrain.search.domains import Choice
+from cotrain.search import domains
 from cotrain.search.gallery import PRUNERS, SAMPLERS
 from cotrain.search.problem import Objective, Problem
 from cotrain.search.space import Parameters, Space
@@ -77,11 +80,13 @@ class Tuning:
 
     @property
     def digest(self) -> str:
-        """A word for everything but the space that a trial depends on: another config is another study."""
-        kept = {key: value for key, value in self.config.as_dict().items() if key not in ("tune", "compare", "name")}
-        return hashlib.sha256(
-            json.dumps(plain([kept, plain(self.source.tree)]), sort_keys=True, default=str).encode()
-        ).hexdigest()[:16]
+        """A word for everything but the space that a trial depends on: another config is another study; more trials are not."""
+        apart = ("tune", "compare", "affinity", "name")
+        trees = [
+            {key: one for key, one in tree.items() if key not in apart}
+            for tree in (self.config.as_dict(), self.source.tree)
+        ]
+        return hashlib.sha256(json.dumps(plain(trees), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def study(self, place: str, *, name: str | None = None) -> Study:
         """The study at a place, begun or gone on with. The values the search begins with are its first trial."""
@@ -117,7 +122,9 @@ def tuning(source: Source, folder: Path | None, *, table: Any = None) -> Tuning:
 
 def middle(space: Space) -> Parameters:
     """The middle of every range and the first option of every choice."""
-    return space.settle(lambda one: one.domain.options[0] if isinstance(one.domain, Choice) else one.domain.at(0.5))
+    return space.settle(
+        lambda one: one.domain.options[0] if isinstance(one.domain, domains.Choice) else one.domain.at(0.5)
+    )
 
 
 def _closed(source: Source, tree: Any, folder: Path | None, table: Any) -> Config:
@@ -139,20 +146,22 @@ class Trials:
         """What the network of the trial's values reaches and costs."""
         config = self.tuning.closed(running.parameters)
         if self.tuning.single:
-            return self._apart(config)
+            errors = self._alone(config)
+            return {GAIN: gain_over(self.baseline, errors), **errors}
         rows = self.rows(config)
         watcher = None if self.tuning.settings.pruner is None else Reporting(running, self._judge(rows))
         done = train_network(config, rows.data, rows.specs, rows.tasks, seed=config.seed, watcher=watcher)
         errors = validated(done, rows)
         return {GAIN: gain_over(self.baseline, errors), **errors, **costs(done, rows)}
 
-    def _apart(self, config: Config) -> dict[str, float]:
+    def _alone(self, config: Config) -> dict[str, float]:
+        """{task: error on the validation rows} of a network a task."""
         rows = self.rows(config)
+        alone = dataclasses.replace(config, sharing=Choice("hard"), balance=Balance("sum"))
         errors: dict[str, float] = {}
         for task in rows.tasks:
-            done = train_network(config, rows.data, rows.specs, [task], seed=config.seed)
-            errors |= validated(done, rows)
-        return {GAIN: gain_over(self.baseline, errors), **errors}
+            errors |= validated(train_network(alone, rows.data, rows.specs, [task], seed=config.seed), rows)
+        return errors
 
     def _judge(self, rows: Rows) -> Callable[[Mapping[str, Any]], float | None]:
         """The objective of one epoch, from its scores on the validation rows. Raises ConfigError for one that only the end tells."""
@@ -187,14 +196,7 @@ class Trials:
         kept = self.folder / "baseline.json"
         if kept.exists():
             return dict(read_json(kept))
-        config = dataclasses.replace(
-            self.tuning.config,
-            sharing=dataclasses.replace(self.tuning.config.sharing, name="hard", settings={}, made=None),
-        )
-        rows = self.rows(self.tuning.config)
-        errors: dict[str, float] = {}
-        for task in rows.tasks:
-            errors |= validated(train_network(config, rows.data, rows.specs, [task], seed=config.seed), rows)
+        errors = self._alone(self.tuning.config)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(kept, errors)
         return errors
@@ -234,5 +236,6 @@ def costs(done: Trained, rows: Rows) -> dict[str, float]:
     """What the trained network costs (`COSTS`)."""
     found = {"parameters": done.cost["parameters"], "flops_per_row": done.cost["flops_per_row"]}
     found |= {"seconds": done.cost["train_seconds"], "peak_memory_mib": done.cost["peak_memory_mib"]}
-    found["latency_ms"] = latency_ms(done.model, rows.data.first("valid", 1))
+    row = [one.first("valid", 1) for one in sources_of(rows.data) if one.counts.get("valid")]
+    found["latency_ms"] = latency_ms(done.model, row)
     return {name: float(value) for name, value in found.items() if value is not None}
