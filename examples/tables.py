@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -225,11 +225,11 @@ TABLES: dict[str, Callable[[Path], pl.DataFrame]] = {
 }
 
 
-def make(folder: Path, into: Path) -> list[Path]:
+def write(tables: Mapping[str, Callable[[Path], pl.DataFrame]], folder: Path, into: Path) -> list[Path]:
     """Write every table whose source is in `folder`; the paths written."""
     into.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, table in TABLES.items():
+    for name, table in tables.items():
         try:
             frame = table(folder)
         except FileNotFoundError as error:
@@ -240,6 +240,11 @@ def make(folder: Path, into: Path) -> list[Path]:
         print(f"{name}: {frame.height} rows x {frame.width} columns -> {path}")
         written.append(path)
     return written
+
+
+def make(folder: Path, into: Path) -> list[Path]:
+    """Write the tables of this script."""
+    return write(TABLES, folder, into)
 
 
 if __name__ == "__main__":

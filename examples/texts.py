@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+from tables import write
 
 FOLDS = 10
 """Into so many parts the reviews fall; the config's split, and each fold of the benchmark, takes some of them."""
@@ -89,19 +90,7 @@ TABLES: dict[str, Callable[[Path], pl.DataFrame]] = {"druglib": druglib, "sentim
 
 def make(folder: Path, into: Path) -> list[Path]:
     """Write every table whose source is in `folder`; the paths written."""
-    into.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, table in TABLES.items():
-        try:
-            frame = table(folder)
-        except FileNotFoundError as error:
-            print(f"{name}: left out, {error}")
-            continue
-        path = into / f"{name}.parquet"
-        frame.write_parquet(path)
-        print(f"{name}: {frame.height} rows x {frame.width} columns -> {path}")
-        written.append(path)
-    return written
+    return write(TABLES, folder, into)
 
 
 if __name__ == "__main__":
