@@ -27,7 +27,7 @@ FLOORS = {
     "cli": 7,
     "": 7,
 }
-"""Room to floor; the room of `cotrain/__init__.py` is ''."""
+"""Room to floor; the room of `cotrain/__init__.py` and `cotrain/__main__.py` is ''."""
 
 ONLY_TORCH = ("core", "balance")
 METHOD_ROOMS = ("balance", "sharing", "encoders")
@@ -75,7 +75,7 @@ def packages(sources: Sources) -> set[str]:
 
 def room(module: str) -> str:
     parts = module.split(".")
-    return parts[1] if len(parts) > 1 else ""
+    return parts[1] if len(parts) > 1 and parts[1] != "__main__" else ""
 
 
 def imports(sources: Sources) -> Iterator[Import]:

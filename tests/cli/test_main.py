@@ -110,3 +110,8 @@ def test_init_writes_a_config_that_loads(tmp_path: Path, monkeypatch: pytest.Mon
     wrong = run(app, ["init", "trees.csv", "-t", "hieght", "-o", "other.yaml"])
     assert wrong.exit_code == 2
     assert "did you mean 'height'?" in " ".join(wrong.output.split())
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "cotrain", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "cotrain")
