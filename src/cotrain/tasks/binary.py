@@ -132,15 +132,7 @@ class Binary:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", target_columns(self.name, self.columns))
-        check_settings(
-            self.name,
-            weight=self.weight,
-            metric=self.metric,
-            known=METRICS,
-            loss=self.loss,
-            losses=self.losses,
-            head=self.head,
-        )
+        check_settings(self, known=METRICS)
         check_decision(self.name, self.threshold, self.tune_for, self.calibrate, tuple(CALIBRATIONS))
         codec, weights = self.codec, self.class_weights
         plain = isinstance(weights, Mapping) and {as_label(label) for label in weights} <= {"0", "1"}

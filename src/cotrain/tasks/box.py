@@ -112,15 +112,7 @@ class Box(Fitted[BoxCodec]):
                 f"task '{self.name}': a box needs four different columns, got {came}; write for example columns: [x0, y0, x1, y1]"
             )
         object.__setattr__(self, "columns", columns)
-        check_settings(
-            self.name,
-            weight=self.weight,
-            metric=self.metric,
-            known=METRICS,
-            loss=self.loss,
-            losses=self.losses,
-            head=self.head,
-        )
+        check_settings(self, known=METRICS)
         for what, value, known in (("form", self.form, Form), ("degenerate", self.degenerate, Degenerate)):
             if value not in get_args(known):
                 raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from cotrain.core.errors import ConfigError, unknown
@@ -27,29 +27,24 @@ def target_columns(name: str, columns: Sequence[str] | str | None, *, several: b
     return given
 
 
-def check_settings(
-    name: str,
-    *,
-    weight: float,
-    metric: str | None,
-    known: tuple[str, ...],
-    loss: Any,
-    losses: Mapping[str, Any],
-    head: Any,
-) -> None:
-    """Raises ConfigError, naming the task, for a weight that is no positive number, an unknown metric, a loss or head that is none."""
+def check_settings(task: Any, *, known: tuple[str, ...]) -> None:
+    """What is common to all kinds of task. known: the metrics of this one.
+
+    Raises ConfigError, naming the task, for a weight that is no positive number, an unknown metric, a loss or head that is none.
+    """
+    name, weight = task.name, task.weight
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
         raise ConfigError(
             f"task '{name}': weight must be a positive finite number, got {weight!r}; leave a task out to give it no weight"
         )
-    if metric is not None and metric not in known:
-        raise ConfigError(unknown(f"metric of task '{name}'", str(metric), known))
-    if not callable(loss):
+    if task.metric is not None and task.metric not in known:
+        raise ConfigError(unknown(f"metric of task '{name}'", str(task.metric), known))
+    if not callable(task.loss):
         raise ConfigError(
-            f"task '{name}': loss must be a function (output, target, weight) -> (sum, count), got {loss!r}; "
-            f"a config names one of {', '.join(losses)}, Python hands in the function itself, from cotrain.losses or your own"
+            f"task '{name}': loss must be a function (output, target, weight) -> (sum, count), got {task.loss!r}; "
+            f"a config names one of {', '.join(task.losses)}, Python hands in the function itself, from cotrain.losses or your own"
         )
-    if head is not None and not hasattr(head, "build"):
+    if task.head is not None and not hasattr(task.head, "build"):
         raise ConfigError(
-            f"task '{name}': head must be settings with build(shapes, outputs), got {head!r}; for example MLPHead(widths=[64])"
+            f"task '{name}': head must be settings with build(shapes, outputs), got {task.head!r}; for example MLPHead(widths=[64])"
         )

@@ -107,15 +107,7 @@ class Conditional(Fitted[ConditionalCodec]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", target_columns(self.name, self.columns))
-        check_settings(
-            self.name,
-            weight=self.weight,
-            metric=self.metric,
-            known=METRICS,
-            loss=self.loss,
-            losses=self.losses,
-            head=self.head,
-        )
+        check_settings(self, known=METRICS)
         check_decision(self.name, self.threshold, self.tune_for, "none", ())
         if not isinstance(self.given, str) or not self.given:
             raise ConfigError(f"task '{self.name}': given must name the task it depends on, got {self.given!r}")

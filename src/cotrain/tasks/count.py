@@ -61,15 +61,7 @@ class Count(Fitted[AmountCodec]):
                 + f", got {list(given)}; name how long each row was looked at under exposure:"
             )
         object.__setattr__(self, "columns", bare)
-        check_settings(
-            self.name,
-            weight=self.weight,
-            metric=self.metric,
-            known=METRICS,
-            loss=self.loss,
-            losses=self.losses,
-            head=self.head,
-        )
+        check_settings(self, known=METRICS)
         if self.dispersion is not None:
             if not isinstance(self.loss, NegativeBinomialDeviance):
                 raise ConfigError(

@@ -121,15 +121,7 @@ class Multilabel(Fitted[LabelSetCodec]):
     def __post_init__(self) -> None:
         columns = target_columns(self.name, self.columns, several=True)
         object.__setattr__(self, "columns", columns)
-        check_settings(
-            self.name,
-            weight=self.weight,
-            metric=self.metric,
-            known=METRICS,
-            loss=self.loss,
-            losses=self.losses,
-            head=self.head,
-        )
+        check_settings(self, known=METRICS)
         if not 0 < self.threshold < 1:
             raise ConfigError(f"task '{self.name}': threshold must lie between 0 and 1, got {self.threshold}")
         if self.separator == "":

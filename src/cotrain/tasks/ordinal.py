@@ -177,15 +177,7 @@ class Ordinal(Fitted[OrdinalCodec]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", target_columns(self.name, self.columns))
-        check_settings(
-            self.name,
-            weight=self.weight,
-            metric=self.metric,
-            known=METRICS,
-            loss=self.loss,
-            losses=self.losses,
-            head=self.head,
-        )
+        check_settings(self, known=METRICS)
         given = self._given()
         if self.classes is not None and (len(given) < 2 or len(set(given)) < len(given) or "" in given):
             raise ConfigError(

@@ -50,15 +50,7 @@ class Positive(Fitted[AmountCodec]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", target_columns(self.name, self.columns))
-        check_settings(
-            self.name,
-            weight=self.weight,
-            metric=self.metric,
-            known=NAMES,
-            loss=self.loss,
-            losses=self.losses,
-            head=self.head,
-        )
+        check_settings(self, known=NAMES)
         if self.power is not None:
             if not isinstance(self.loss, TweedieDeviance) or not 1 < self.power < 2:
                 raise ConfigError(

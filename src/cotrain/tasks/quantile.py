@@ -159,15 +159,7 @@ class Quantile(Fitted[QuantileCodec]):
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", target_columns(self.name, self.columns))
         object.__setattr__(self, "levels", tuple(float(level) for level in self.levels))
-        check_settings(
-            self.name,
-            weight=self.weight,
-            metric=self.metric,
-            known=METRICS,
-            loss=self.loss,
-            losses=self.losses,
-            head=self.head,
-        )
+        check_settings(self, known=METRICS)
         try:
             loss = Pinball(tuple(self.levels), self.codec.base)
         except ConfigError as error:

@@ -107,15 +107,7 @@ class Regression:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", target_columns(self.name, self.columns, several=True))
-        check_settings(
-            self.name,
-            weight=self.weight,
-            metric=self.metric,
-            known=METRICS,
-            loss=self.loss,
-            losses=self.losses,
-            head=self.head,
-        )
+        check_settings(self, known=METRICS)
 
     @property
     def codec(self) -> NumberCodec:

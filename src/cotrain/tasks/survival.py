@@ -86,15 +86,7 @@ class Survival(Fitted[SurvivalCodec]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", self._two_columns())
-        check_settings(
-            self.name,
-            weight=self.weight,
-            metric=self.metric,
-            known=METRICS,
-            loss=self.loss,
-            losses=self.losses,
-            head=self.head,
-        )
+        check_settings(self, known=METRICS)
         if isinstance(self.bins, bool) or not isinstance(self.bins, int) or not 1 <= self.bins <= 1000:
             raise ConfigError(f"task '{self.name}': bins must be a whole number from 1 to 1000, got {self.bins!r}")
         times = tuple(float(one) for one in self.times)
