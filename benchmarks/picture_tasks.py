@@ -55,7 +55,7 @@ def reached(name: str, found: dict[str, Any]) -> list[str]:
             against = "" if aim is None else f", {'reached' if mean >= aim else 'missed'}: the aim is {aim:g}"
             lines.append(f"{task}, {metric}: {mean:.4f} (least {min(values):.4f}){against}")
     cost = joint["cost"]
-    return [*lines, f"{cost['flops_per_row'] / 1e6:.1f} MFLOPs a picture, {cost['train_seconds'] / 60:.1f} minutes a training"]  # fmt: skip
+    return [*lines, f"{cost['flops_per_row'] / 1e6:.1f} MFLOPs a picture, {cost['seconds'] / 60:.1f} minutes a training"]  # fmt: skip
 
 
 def main() -> None:
