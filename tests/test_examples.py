@@ -14,10 +14,21 @@ import polars as pl
 import pytest
 
 from cotrain.recipe.check import check
-from cotrain.recipe.config import load_config
+from cotrain.recipe.config import Config, load_config
+from cotrain.recipe.searches import searches
+from cotrain.recipe.tune import tuning
+from cotrain.recipe.yaml_source import read_yaml
+from cotrain.search.fits import refuse_unfit
+from cotrain.search.gallery import SAMPLERS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "examples").glob("*.yaml"))
+
+
+def read(path: Path) -> Config:
+    """An example's config; of one with open values, that of the values its search begins with."""
+    source = read_yaml(path)
+    return tuning(source, path.parent).config if searches(source.tree) else load_config(path, files=False)
 
 
 MAKERS = ("tables", "texts")
@@ -45,7 +56,17 @@ def tables() -> ModuleType:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_an_example_config_has_no_problem_of_its_own(path: Path) -> None:
-    assert len(load_config(path, files=False).tasks) >= 2
+    assert len(read(path).tasks) >= 2
+
+
+def test_what_is_searched_on_census_begins_with_the_defaults_and_any_sampler_of_the_table_can_search_it() -> None:
+    path = ROOT / "examples" / "tune_census.yaml"
+    found = tuning(read_yaml(path), path.parent)
+    assert found.open.default is not None
+    assert found.config.sharing.name == "hard"
+    assert (found.settings.trials, found.settings.time, len(found.settings.seeds)) == (40, 1200.0, 5)
+    for name in ("random", "tpe", "genetic", "particle_swarm"):
+        refuse_unfit(SAMPLERS[name](), found.problem)
 
 
 def test_hospital_codes_are_put_back_to_the_original_ones(tables: ModuleType, real_data: Callable[[str], Path]) -> None:
@@ -78,7 +99,7 @@ def test_every_table_can_be_made(real_data: Callable[[str], Path], tmp_path: Pat
     made = {path.stem for path in written}
     for path in (path for path in CONFIGS if path.stem not in ("mnist_boxes", "multimnist")):  # pictures, made below
         shutil.copy(path, tmp_path)
-        config = load_config(tmp_path / path.name)
+        config = read(tmp_path / path.name)
         tables = {name: str(one.data.path) for name, one in config.sources.items()} or {None: str(config.data.path)}
         assert {Path(table).stem for table in tables.values()} <= made
         frames = {source: pl.read_parquet(table) for source, table in tables.items()}

@@ -14,11 +14,14 @@ from typer.testing import CliRunner
 import cotrain
 from cotrain.cli.main import app
 from cotrain.core.errors import ConfigError
+from cotrain.data.sample import EncodedData
 from cotrain.recipe.auto_space import auto_space
 from cotrain.recipe.config import config_from_dict
+from cotrain.recipe.fewer import fewer
 from cotrain.recipe.open_config import opened
 from cotrain.recipe.problems import Origin
-from cotrain.recipe.tune import Tuning, gain_over, tuning
+from cotrain.recipe.rows import load_rows
+from cotrain.recipe.tune import Trials, Tuning, gain_over, tuning
 from cotrain.recipe.tune_run import finals, tune
 from cotrain.recipe.yaml_source import Source
 from cotrain.report.page import write_report
@@ -147,6 +150,30 @@ def test_single_task_networks_have_what_is_theirs_to_tune() -> None:
     assert apart.closed({"train.optimizer.lr": 0.01}).sharing.name == "none"
 
 
+def test_trials_learn_from_some_of_the_training_rows_and_the_winner_from_all(tmp_path: Path) -> None:
+    few = search(tune={"sampler": "random", "trials": 2, "seeds": 1, "single": False, "rows": 40})
+    assert few.digest != search(tune={"sampler": "random", "trials": 2, "single": False}).digest
+    trials = Trials(few, tmp_path / "trials")
+    read = trials.rows(few.config)
+    whole = load_rows(few.config)
+    assert read.data.counts == {**whole.data.counts, "train": 40}
+    assert isinstance(read.data, EncodedData)
+    assert isinstance(whole.data, EncodedData)
+    assert set(read.data.rows("train").tolist()) < set(whole.data.rows("train").tolist())
+    assert read.data.rows("train").equal(fewer(whole, 40, few.config.seed).data.rows("train"))  # type: ignore[attr-defined]
+    assert fewer(whole, 10_000, 0).data is whole.data
+    path = tune(few, folder=tmp_path / "run")
+    assert kept(path, "data.json")["splits"]["train"] == whole.data.counts["train"]
+
+
+def test_rows_that_are_read_piece_by_piece_are_not_drawn_from(tmp_path: Path) -> None:
+    rows().write_csv(tmp_path / "small.csv")
+    data = {"path": str(tmp_path / "small.csv"), "cache": str(tmp_path / "cache"), "stream": True}
+    found = tuning(Source(tree(data=data, tune={"rows": 40, "single": False}), Origin()), None)
+    with pytest.raises(ConfigError, match=r"tune\.rows .* data\.stream: false"):
+        Trials(found, tmp_path / "trials")
+
+
 def test_the_winner_meets_the_test_rows_with_the_seeds_of_the_search() -> None:
     found = search(tune={"seeds": [3, 4]})
     winner = finals(found, Trial(number=2, parameters={"train.optimizer.lr": 0.05}))
@@ -184,6 +211,7 @@ def test_a_sensible_space_opens_structure_and_training_and_begins_where_the_conf
         ({"sampler": "genetics"}, "did you mean 'genetic'"),
         ({"objectives": ["aa"]}, "unknown objective 'aa'"),
         ({"trials": 0}, "at least one trial"),
+        ({"rows": 0}, "at least one training row"),
         ({"trial": 3}, "did you mean 'trials'"),
         ({"constraints": {"parameters": {"at_mots": 3}}}, "at_most"),
         ({"time": "soon"}, "90s"),

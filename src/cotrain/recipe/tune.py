@@ -1,6 +1,7 @@
 """Evaluate, adjust, evaluate: the open values of a config chosen by trials on the validation rows; the best, trained again, meets the test.
 
-A trial trains the network of one closed config with the config's own seed and is judged on the validation rows alone. `gain` is the mean over tasks
+A trial trains the network of one closed config with the config's own seed, on all training rows or on `tune.rows` of them, and is judged on the
+validation rows alone. `gain` is the mean over tasks
 of 1 - error / error of a single-task network of the values the search begins with. The winner and, as a baseline of equal chance, the
 best of as many single-task trials are then compared with several seeds (`cotrain.recipe.compare`).
 """
@@ -20,6 +21,7 @@ from cotrain.data.sources import sources_of
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.build import build_choice
 from cotrain.recipe.config import Config, config_from_source
+from cotrain.recipe.fewer import fewer
 from cotrain.recipe.folder import read_json
 from cotrain.recipe.network import Trained, gathered, train_network
 from cotrain.recipe.open_config import OpenConfig, opened
@@ -82,10 +84,11 @@ class Tuning:
     def digest(self) -> str:
         """A word for everything but the space that a trial depends on: another config is another study; more trials are not."""
         apart = ("tune", "compare", "affinity", "name")
-        trees = [
+        trees: list[Any] = [
             {key: one for key, one in tree.items() if key not in apart}
             for tree in (self.config.as_dict(), self.source.tree)
         ]
+        trees += [] if self.settings.rows is None else [self.settings.rows]
         return hashlib.sha256(json.dumps(plain(trees), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def study(self, place: str, *, name: str | None = None) -> Study:
@@ -144,7 +147,7 @@ class Trials:
 
     def __call__(self, running: Running) -> dict[str, float]:
         """What the network of the trial's values reaches and costs."""
-        config = self.tuning.closed(running.parameters)
+        config = unwatched(self.tuning.closed(running.parameters))
         if self.tuning.single:
             errors = self._alone(config)
             return {GAIN: gain_over(self.baseline, errors), **errors}
@@ -185,7 +188,8 @@ class Trials:
         key = json.dumps(plain({**reads, "encoder": config.encoder.name}), sort_keys=True, default=str)
         if key not in self._rows:
             self._rows.clear()
-            self._rows[key] = load_rows(config)
+            most = self.tuning.settings.rows
+            self._rows[key] = load_rows(config) if most is None else fewer(load_rows(config), most, config.seed)
             if not self._rows[key].data.counts.get("valid"):
                 raise ConfigError(
                     "tuning chooses by validation rows, and there are none; give data.split a share for valid"
@@ -196,10 +200,15 @@ class Trials:
         kept = self.folder / "baseline.json"
         if kept.exists():
             return dict(read_json(kept))
-        errors = self._alone(self.tuning.config)
+        errors = self._alone(unwatched(self.tuning.config))
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(kept, errors)
         return errors
+
+
+def unwatched(config: Config) -> Config:
+    """The config of a training whose gradients nobody will look at."""
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, diagnose=None))
 
 
 class Reporting(Silent):

@@ -22,6 +22,7 @@ KEYS = (
     "pruner",
     "trials",
     "time",
+    "rows",
     "objectives",
     "constraints",
     "pick",
@@ -34,7 +35,8 @@ KEYS = (
 
 @dataclass(frozen=True)
 class TuneSettings:
-    """sampler, pruner: how. trials: so many at most. time: seconds for all trials together, or None. objectives: `gain`, tasks (their
+    """sampler, pruner: how. trials: so many at most. time: seconds for all trials together, or None. rows: training rows that a trial learns
+    from, of every source at most so many, drawn by the config's seed; None: all of them, as the winner always does. objectives: `gain`, tasks (their
     primary error), costs; several give a front. constraints: on the same names. pick: which point of the front is taken: knee, task=NAME
     or budget=NAME:MOST. seeds: with which the winner is trained again before it meets the test rows. single: whether single-task networks
     are tuned with as many trials too, so that the gain is one over a baseline that had the same chance. storage: a file or URL that workers
@@ -45,6 +47,7 @@ class TuneSettings:
     pruner: Choice | None = None
     trials: int = 40
     time: float | None = None
+    rows: int | None = None
     objectives: tuple[str, ...] = (GAIN,)
     constraints: tuple[Constraint, ...] = ()
     pick: str = "knee"
@@ -68,11 +71,15 @@ def read_tune(reader: Reader, tree: Any, keys: Keys) -> TuneSettings | None:
     for key, gallery in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
         if given.get(key) is not None:
             parts[key] = reader.choice(gallery, given[key], (*keys, key))
-    for key, kind in (("trials", int), ("single", bool), ("pick", str), ("storage", str), ("seed", int)):
+    for key, kind in (("trials", int), ("rows", int), ("single", bool), ("pick", str), ("storage", str), ("seed", int)):
         if given.get(key) is not None:
             parts[key] = reader.value(kind, given[key], (*keys, key))
     if isinstance(parts.get("trials"), int) and parts["trials"] < 1:
         reader.found((*keys, "trials"), f"expected at least one trial, got {parts['trials']}; 40 is the default")
+    if isinstance(parts.get("rows"), int) and parts["rows"] < 1:
+        reader.found(
+            (*keys, "rows"), f"expected at least one training row, got {parts['rows']}; leave it out for all rows"
+        )
     if given.get("time") is not None:
         try:
             parts["time"] = seconds_in("tune.time", given["time"])
