@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from cotrain.cli.main import app
 from cotrain.core.errors import ConfigError
 from cotrain.data.sample import EncodedData
 from cotrain.recipe.auto_space import auto_space
+from cotrain.recipe.compare import compare
 from cotrain.recipe.config import config_from_dict
 from cotrain.recipe.fewer import fewer
 from cotrain.recipe.open_config import opened
 from cotrain.recipe.problems import Origin
 from cotrain.recipe.rows import load_rows
 from cotrain.recipe.tune import Trials, Tuning, gain_over, tuning
-from cotrain.recipe.tune_run import finals, tune
+from cotrain.recipe.tune_run import final, tune
 from cotrain.recipe.yaml_source import Source
 from cotrain.report.page import write_report
 from cotrain.search.problem import Problem
@@ -176,11 +178,30 @@ def test_rows_that_are_read_piece_by_piece_are_not_drawn_from(tmp_path: Path) ->
 
 def test_the_winner_meets_the_test_rows_with_the_seeds_of_the_search() -> None:
     found = search(tune={"seeds": [3, 4]})
-    winner = finals(found, Trial(number=2, parameters={"train.optimizer.lr": 0.05}))
+    winner, beside = final(found, Trial(number=2, parameters={"train.optimizer.lr": 0.05}))
     assert winner.compare.seeds == (3, 4)
     assert winner.train.optimizer.lr == 0.05
-    untuned = winner.variant("untuned")
-    assert untuned.train.optimizer.lr == pytest.approx(2e-3)
+    assert beside["untuned"].train.optimizer.lr == pytest.approx(2e-3)
+    assert final(found, Trial(number=0, parameters=found.open.default or {}))[1] == {}
+
+
+def test_untuned_has_head_and_task_weights_it_began_with(tmp_path: Path) -> None:
+    weight = {"search": {"low": 0.01, "high": 100.0, "log": True, "default": 1.0}}
+    head = {"search": {"choice": ["linear", {"name": "mlp", "widths": [64]}], "default": "linear"}}
+    about: dict[str, Any] = {"tasks": {"a": {"kind": "regression", "weight": weight}, "b": "binary"}, "head": head}
+    found = search(**about, tune={"seeds": 1})
+    chosen = {"train.optimizer.lr": 0.002, "tasks.a.weight": 100.0, "head": "mlp"}
+    winner, beside = final(found, Trial(number=1, parameters=chosen))
+    alone = dataclasses.replace(winner.compare, single=False, boosting=False)
+    path = compare(dataclasses.replace(winner, compare=alone), folder=tmp_path / "run", beside=beside)
+    plain = dataclasses.replace(beside["untuned"], compare=dataclasses.replace(alone, seeds=(0,)))
+    known = compare(plain, folder=tmp_path / "plain")
+
+    def scores(folder: Path, name: str) -> Any:
+        return {one["name"]: one["scores"] for one in kept(folder, "compare.json")["variants"]}[name]
+
+    assert scores(path, "untuned") == scores(known, "joint (hard)")
+    assert scores(path, "untuned") != scores(path, "joint (hard)")
 
 
 def test_the_gain_is_the_mean_over_tasks() -> None:

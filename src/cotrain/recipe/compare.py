@@ -29,7 +29,7 @@ from cotrain.recipe.one_source import MAIN
 from cotrain.recipe.outcome import BOOSTING, SINGLE, joint_name, outcome, time_given
 from cotrain.recipe.parts import Part, Parts
 from cotrain.recipe.reader import Choice
-from cotrain.recipe.rows import Rows, load_rows
+from cotrain.recipe.rows import Rows, load_rows, read_alike
 from cotrain.recipe.run import stored
 from cotrain.recipe.same_config import same_config
 from cotrain.training.boosting import boosted_output
@@ -47,12 +47,14 @@ def compare(
     progress: Say | None = None,
     resume: bool = False,
     single: Config | None = None,
+    beside: Mapping[str, Config] | None = None,
 ) -> Path:
     """Train and score every variant over the config's seeds; the folder that holds compare.json.
 
     The folder is a run folder too: it holds the config's own network, trained with the first seed, ready for `cotrain predict`.
     folder: the one to make, or runs/<name>-compare. resume: go on in that folder; what was trained there is not trained again.
-    single: of the single-task networks, where they have settings of their own (tuned ones).
+    single: of the single-task networks, where they have settings of their own (tuned ones). beside: {name: a whole config} of further joint
+    networks, which may differ in what no variant changes, such as heads and the weights of tasks; the rows they are tested on are the config's.
     Raises ConfigError or DataError for mistakes, RunError if the folder is in use, or was begun with other settings.
     """
     say = progress or (lambda text: None)
@@ -79,7 +81,7 @@ def compare(
     if config.train.limit is not None and config.compare.single:
         say(f"  {time_given(config, len(rows.tasks))}")
     parts = Parts(path / "parts", rows)
-    variants = _variants(config, path, single or config)
+    variants = _variants(config, path, single or config) | _beside(beside or {}, config)
     for seed in config.compare.seeds:
         for name, train in variants.items():
             if parts.has(name, seed):
@@ -131,6 +133,23 @@ def _variants(config: Config, folder: Path, single: Config) -> dict[str, Train]:
     if config.compare.boosting:
         variants[BOOSTING] = lambda rows, seed: _boosting(config, rows, seed)
     return variants
+
+
+def _beside(configs: Mapping[str, Config], config: Config) -> dict[str, Train]:
+    """{name: how to train that config}, on rows that are encoded as it says and not as `config` does."""
+    read: dict[str, Rows] = {}
+
+    def own(name: str, rows: Rows) -> Rows:
+        if read_alike(configs[name]) == read_alike(config):
+            return rows
+        if name not in read:
+            read[name] = load_rows(configs[name])
+        return read[name]
+
+    return {
+        name: lambda rows, seed, name=name, one=one: _joint(one, own(name, rows), seed)  # type: ignore[misc]
+        for name, one in configs.items()
+    }
 
 
 def _joint(config: Config, rows: Rows, seed: int, folder: Path | None = None) -> Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotrain.core.spec import InputSpec, Task
+from cotrain.core.state import plain
 from cotrain.data.drawn import RowData
 from cotrain.data.earlier import Earlier
 from cotrain.data.encode import TableEncoder
@@ -71,6 +73,13 @@ def load_rows(config: Config, own: Earlier | None = None) -> Rows:
     groups = {} if one.groups is None else {MAIN: one.groups}
     learnt = {} if begun is None else begun.learnt
     return Rows(one.prepared.data, {MAIN: one.prepared.encoder}, one.tasks, report, groups, learnt)
+
+
+def read_alike(config: Config) -> str:
+    """A word that is the same for configs whose rows are the same, encoded the same way, for tasks of the same settings."""
+    whole = config.as_dict()
+    reads = {key: whole.get(key) for key in ("data", "inputs", "tasks", "sources", "seed")}
+    return json.dumps(plain({**reads, "encoder": config.encoder.name}), sort_keys=True, default=str)
 
 
 def merged(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from cotrain.recipe.folder import read_json
 from cotrain.recipe.network import Trained, gathered, train_network
 from cotrain.recipe.open_config import OpenConfig, opened
 from cotrain.recipe.reader import Choice
-from cotrain.recipe.rows import Rows, load_rows
+from cotrain.recipe.rows import Rows, load_rows, read_alike
 from cotrain.recipe.tune_settings import COSTS, GAIN, TuneSettings
 from cotrain.recipe.yaml_source import Source
 from cotrain.search import domains
@@ -183,9 +183,7 @@ class Trials:
 
     def rows(self, config: Config) -> Rows:
         """The rows of a config, read once for all trials that read them alike."""
-        whole = config.as_dict()
-        reads = {key: whole.get(key) for key in ("data", "inputs", "tasks", "sources", "seed")}
-        key = json.dumps(plain({**reads, "encoder": config.encoder.name}), sort_keys=True, default=str)
+        key = read_alike(config)
         if key not in self._rows:
             self._rows.clear()
             most = self.tuning.settings.rows

@@ -12,7 +12,6 @@ from typing import Any
 from cotrain.core.errors import StudyError
 from cotrain.core.state import plain, write_json
 from cotrain.recipe.compare import compare
-from cotrain.recipe.compare_settings import Variant
 from cotrain.recipe.config import Config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
 from cotrain.recipe.tune import Trials, Tuning
@@ -66,10 +65,10 @@ def tune(
         best = pick(apart.problem, trials_of(apart, path, workers, watch, say))
         alone = apart.closed(best.parameters)
         say(f"best of them: trial {best.number}: {described(best)}")
-    winner = finals(search, picked)
+    winner, beside = final(search, picked)
     write_json(path / "tune.json", plain(outcome(search, trials, picked, spent)))
     write_text(path / "config.yaml", winner.to_yaml())
-    compare(winner, folder=path, progress=say, resume=True, single=alone)
+    compare(winner, folder=path, progress=say, resume=True, single=alone, beside=beside)
     return path
 
 
@@ -134,15 +133,14 @@ def run_worker(search: Tuning, path: Path, place: str, seconds: float | None) ->
     study.close()
 
 
-def finals(search: Tuning, picked: Trial) -> Config:
-    """The winner's config, to be compared with the values the search began with, where these were said, over the seeds of the search."""
+def final(search: Tuning, picked: Trial) -> tuple[Config, dict[str, Config]]:
+    """The winner's config, to be trained with the seeds of the search, and what stands beside it: the values the search began with, where these
+    were said and are others.
+    """
     winner = search.closed(picked.parameters)
-    variants = dict(winner.compare.variants)
-    if search.open.default is not None and search.open.default != dict(picked.parameters):
-        begin = search.config
-        variants[UNTUNED] = Variant(begin.encoder, begin.sharing, begin.balance, begin.train)
-    settings = dataclasses.replace(winner.compare, seeds=search.settings.seeds, variants=variants)
-    return dataclasses.replace(winner, compare=settings)
+    winner = dataclasses.replace(winner, compare=dataclasses.replace(winner.compare, seeds=search.settings.seeds))
+    began = search.open.default is not None and search.open.default != dict(picked.parameters)
+    return winner, {UNTUNED: search.config} if began else {}
 
 
 def outcome(search: Tuning, trials: Sequence[Trial], picked: Trial, seconds: float) -> dict[str, Any]:
