@@ -41,31 +41,32 @@ SAMPLERS: dict[str, Any] = {
     "genetic": {"name": "genetic", "population": 10},
     "particle_swarm": {"name": "particle_swarm", "population": 10},
 }
+BLOCK = 10
 UNTUNED = "untuned"
 MEAN = "mean"
 
 
-def searches(given: argparse.Namespace) -> dict[str, Tuning]:
+def searches(given: argparse.Namespace, trials: int) -> dict[str, Tuning]:
     """One search a sampler, all else alike."""
-    asked = {"trials": given.trials, "time": None} | ({} if given.rows is None else {"rows": given.rows})
+    asked = {"trials": trials, "time": None} | ({} if given.rows is None else {"rows": given.rows})
     path = ROOT / "examples" / "tune_census.yaml"
     return {name: searched(path, False, {**asked, "sampler": sampler}, None) for name, sampler in SAMPLERS.items()}
 
 
 def tried(given: argparse.Namespace) -> dict[str, tuple[Trial, ...]]:
-    """{sampler: its trials}, those that are missing run now."""
-    found = searches(given)
+    """{sampler: its trials}, those that are missing run now, BLOCK by BLOCK, so that all samplers are equally far whenever it is stopped."""
     trials: Trials | None = None
     done = {}
-    for name, search in found.items():
-        study = search.study(str(given.folder / "study.db"), name=f"{name}-{given.trials}")
-        if study.store.left():
-            trials = trials or Trials(search, given.folder)
-            began = time.process_time()
-            work(study, trials)
-            print(f"{name}: {given.trials} trials, {time.process_time() - began:.0f} CPU seconds", flush=True)
-        done[name] = study.trials()
-        study.close()
+    for most in [*range(BLOCK, given.trials, BLOCK), given.trials]:
+        for name, search in searches(given, most).items():
+            study = search.study(str(given.folder / "study.db"), name=name)
+            if study.store.left():
+                trials = trials or Trials(search, given.folder)
+                began = time.process_time()
+                work(study, trials)
+                print(f"{name}: {most} trials, {time.process_time() - began:.0f} CPU seconds", flush=True)
+            done[name] = study.trials()[:most]
+            study.close()
     return done
 
 
@@ -131,7 +132,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     given.folder.mkdir(parents=True, exist_ok=True)
     trials = tried(given)
-    search = next(iter(searches(given).values()))
+    search = next(iter(searches(given, given.trials).values()))
     best = {name: pick(search.problem, own) for name, own in trials.items()}
     configs = {UNTUNED: search.config} | {name: search.closed(trial.parameters) for name, trial in best.items()}
     print("\n" + table(retrained(given, configs), trials, best))

@@ -22,7 +22,6 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +65,10 @@ class Set:
 
 
 SETS = {
+    "census": Set(4, 512, 6, folds=1, seeds=4, rows=20_000),
     "slump": Set(30, 16, 6, folds=5, seeds=1),
     "jura": Set(30, 32, 6, folds=5, seeds=1),
     "wq": Set(15, 64, 6, folds=5, seeds=1),
-    "census": Set(4, 512, 6, folds=1, seeds=4, rows=20_000),
     "druglib": Set(2, 32, 3, folds=1, seeds=2, rate=1e-3),
 }
 
@@ -123,38 +122,39 @@ def errors(done: Trained, rows: Rows, split: str) -> dict[str, float]:
     return {task: done.model.tasks[task].error(one) for task, one in reached.items()}
 
 
-def measured(name: str, about: Set, methods: list[str], given: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One line a training that met the test rows; what is missing is done now."""
+def measured(name: str, about: Set, fold: int, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """One line a training of this fold that met the test rows; what is missing is done now."""
     kept = given.folder / f"{name}.jsonl"
     lines = [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept.exists() else []
     trials = given.trials or about.trials
-    for fold in range(about.folds):
-        folder = given.folder / f"{name}-{fold}"
-        folder.mkdir(exist_ok=True)
-        run: Trials | None = None
-        for method in methods:
-            key = {"method": method, "fold": fold, "trials": trials, "epochs": about.epochs}
-            own = [one for one in lines if all(one[part] == value for part, value in key.items())]
-            if len(own) < about.seeds:
-                one = search(name, about, method, fold, trials)
-                run = beginning(one, folder, run)
-                study = one.study(str(folder / "study.db"), name=f"{method}-{trials}-{about.epochs}")
-                began = time.process_time()
-                work(study, run)
-                tried = study.trials()
-                study.close()
-                best = pick(one.problem, tried)
-                config = one.closed(best.parameters)
-                rows = run.rows(config)
-                for seed in range(1 + len(own), 1 + about.seeds):  # trials had seed 0
-                    done = train_network(config, rows.data, rows.specs, rows.tasks, seed=seed)
-                    line = {**key, "seed": seed, "errors": errors(done, rows, "test"), "best": best.number, "parameters": best.parameters,
-                            "gains": [trial.values.get("gain") for trial in tried]}  # fmt: skip
-                    with kept.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(line) + "\n")
-                    own.append(line)
-                print(f"{name}, fold {fold}, {method}: {time.process_time() - began:.0f} CPU seconds", flush=True)
-            yield from own
+    folder = given.folder / f"{name}-{fold}"
+    folder.mkdir(exist_ok=True)
+    run: Trials | None = None
+    found = []
+    for method in given.methods:
+        key = {"method": method, "fold": fold, "trials": trials, "epochs": about.epochs}
+        own = [one for one in lines if all(one[part] == value for part, value in key.items())]
+        if len(own) < about.seeds and not given.table:
+            one = search(name, about, method, fold, trials)
+            run = beginning(one, folder, run)
+            study = one.study(str(folder / "study.db"), name=f"{method}-{trials}-{about.epochs}")
+            began = time.process_time()
+            work(study, run)
+            tried = study.trials()
+            study.close()
+            best = pick(one.problem, tried)
+            config = one.closed(best.parameters)
+            rows = run.rows(config)
+            for seed in range(1 + len(own), 1 + about.seeds):  # trials had seed 0
+                done = train_network(config, rows.data, rows.specs, rows.tasks, seed=seed)
+                line = {**key, "seed": seed, "errors": errors(done, rows, "test"), "best": best.number, "parameters": best.parameters,
+                        "gains": [trial.values.get("gain") for trial in tried]}  # fmt: skip
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+                own.append(line)
+            print(f"{name}, fold {fold}, {method}: {time.process_time() - began:.0f} CPU seconds", flush=True)
+        found += own
+    return found
 
 
 def beginning(search: Tuning, folder: Path, run: Trials | None) -> Trials:
@@ -242,15 +242,21 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", default=list(SETS), metavar="SET", help=", ".join(SETS))
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--trials", type=int, help="of every method, in place of the set's")
+    parser.add_argument("--table", action="store_true", help="what has been done so far, and nothing more")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("runs/tuned_weights"), help="where what is done is kept")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     given.folder.mkdir(parents=True, exist_ok=True)
-    results = {}
-    for name in given.sets:
-        results[name] = list(measured(name, SETS[name], given.methods, given))
-        print("\n" + "\n\n".join([table(results, BASE), table(results, FIXED), rates(results)]) + "\n", flush=True)
+    results: dict[str, list[dict[str, Any]]] = {}
+    for fold in range(
+        max(SETS[name].folds for name in given.sets)
+    ):  # a fold of every set, so that all have some when time is up
+        for name in given.sets:
+            if fold < SETS[name].folds:
+                results.setdefault(name, []).extend(measured(name, SETS[name], fold, given))
+    whole = {name: found for name, found in results.items() if {one["method"] for one in found} >= {BASE, FIXED}}
+    print("\n\n".join([table(whole, BASE), table(whole, FIXED), rates(whole)]))
 
 
 if __name__ == "__main__":
