@@ -21,6 +21,8 @@ MISTAKES = [
     Mistake("a tree with a task that is none", sharing("name: branched, groups: [[[income, wages], [grade]]]"), at="10:35", path="sharing.groups", says=("stage 0", "did you mean 'wage'?")),
     Mistake("a tree that leaves a task out", sharing("name: branched, groups: [[[income], [grade]]]"), at="10:35", path="sharing.groups", says=("'wage' is named 0 times",)),
     Mistake("a tree without brackets", sharing("name: branched, groups: [income, grade, wage]"), at="10:36", path="sharing.groups[0]", says=("expected a list",)),
+    Mistake("groups by another word", sharing("name: branched, groups: automatic"), at="10:35", path="sharing.groups", says=("expected 'auto', or a list", "did you mean 'auto'?")),
+    Mistake("groups that begin behind the last stage", sharing("name: branched, groups: auto, split: 2"), at="10:48", path="sharing.split", says=("has 2 stages to copy", "split in [-2, 1]")),
     Mistake("no tree", sharing("name: branched"), at="10:1", path="sharing.groups", says=("needs the setting 'groups'",)),
     Mistake("a cascade in a circle", sharing("name: cascade, feeds: {wage: [income], income: [wage]}"), at="10:26", path="sharing.feeds", says=("in a circle among income, wage",)),
     Mistake("a cascade from a task that is none", sharing("name: cascade, feeds: {wage: [incom]}"), at="10:26", path="sharing.feeds", says=("did you mean 'income'?",)),

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 import cotrain
 from cotrain.cli.main import app
 from cotrain.core.errors import ConfigError
-from cotrain.recipe.affinity import affinity, found, sentence
+from cotrain.recipe.affinity import affinity
 from cotrain.recipe.affinity_settings import AffinitySettings
 from cotrain.recipe.config import Config, config_from_dict
+from cotrain.recipe.measured_affinity import found, sentence
 from cotrain.report.page import write_report
 from cotrain.search.grouping import Grouping
 

@@ -58,6 +58,11 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: TaskRelation(strength=-0.1), r"task_relation\.strength"),
     (lambda: Branched(groups=()), r"branched\.groups must be, for each stage, a list of groups of task names"),
     (lambda: Branched(groups=(("income",),)), r"branched\.groups must be"),  # type: ignore[arg-type]
+    (lambda: Branched(groups="automatic"), r"branched\.groups: unknown word 'automatic'; did you mean 'auto'\?"),  # type: ignore[arg-type]
+    (lambda: Branched(groups="auto"), r"branched\.groups is 'auto', and nobody has found the groups: the recipe does"),
+    (lambda: Branched(groups=[[TASKS]], split=2), r"branched\.split is 2, but the encoder has 2 stages to copy"),
+    (lambda: Branched(groups=[[TASKS]], split=True), r"branched\.split must be a whole number"),
+    (lambda: Branched(groups=[[TASKS]] * 2, split=1), r"branched\.groups has groups for 3 stages, but the encoder has 2"),
     (lambda: Branched(groups=[[TASKS]] * 3), r"branched\.groups has groups for 3 stages, but the encoder has 2"),
     (lambda: Branched(groups=[[["income", "maried"], ["age"]]]), r"stage 0: unknown task 'maried'; did you mean 'married'\?"),
     (lambda: Branched(groups=[[["income"], ["age"]]]), r"every task belongs to one group, but 'married' is named 0 times"),

@@ -62,7 +62,11 @@ def say_found(plan: Plan) -> None:
     """A line about what was found where the config says "auto"; none where it says so nowhere."""
     words = {"lr": "learning rate", "batch_size": "batch size"}
     if plan.found:
-        say("found: " + ", ".join(f"{words.get(key, key)} {value:.3g}" for key, value in plan.found.items()))
+        parts = [
+            f"{words.get(key, key)} {value if isinstance(value, str) else format(value, '.3g')}"
+            for key, value in plan.found.items()
+        ]
+        say("found: " + "; ".join(parts))
 
 
 class QuietProgress:
@@ -80,7 +84,7 @@ class QuietProgress:
         self.plan, self.pace, self.last = plan, Pace(plan, self.clock()), self.clock()
         onwards = f", from epoch {plan.first_epoch}" if plan.first_epoch > 1 else ""
         say(
-            f"training {len(plan.tasks)} task{'s' if len(plan.tasks) > 1 else ''} on {plan.device}, at most {plan.epochs} epochs{onwards}"
+            f"training {len(plan.tasks)} task{'s' if len(plan.tasks) > 1 else ''} on {plan.device}, at most {plan.epochs} epochs{onwards}{f', {plan.purpose}' if plan.purpose else ''}"
         )
         say_found(plan)
 
@@ -133,7 +137,9 @@ class LiveProgress:
 
     def started(self, plan: Plan) -> None:
         """Open the view."""
-        self.plan, self.pace = plan, Pace(plan, self.clock())
+        self.plan, self.pace, self.valid, self.record = plan, Pace(plan, self.clock()), {}, {}
+        if plan.purpose:
+            say(f"first a training {plan.purpose}")
         say_found(plan)
         self.live.start()
 

@@ -43,6 +43,9 @@ def print_verdict(compared: Mapping[str, Any]) -> None:
             "gain over single-task: error less by", ["variant", "task", "gain", "95 % interval"], gains, numbers=(2, 3)
         )
     typer.echo("")
+    for variant, one in (compared.get("found") or {}).items():
+        groups = " | ".join(", ".join(group) for group in one["groups"])
+        typer.echo(f"{variant}: groups found before its trainings, in {one['seconds']:.1f} s: {groups}")
     typer.echo(str(compared["verdict"]))
 
 

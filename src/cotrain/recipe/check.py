@@ -12,6 +12,7 @@ from cotrain.core.randomness import untouched
 from cotrain.data.sources import sources_of
 from cotrain.model.fusion import Fusion
 from cotrain.recipe.augmenting import build_augmentation
+from cotrain.recipe.auto_groups import asks, one_group, with_groups
 from cotrain.recipe.build import build_engine, build_model
 from cotrain.recipe.config import Config
 from cotrain.recipe.problems import ConfigProblems, Keys, Problem, dotted
@@ -82,7 +83,8 @@ def _inputs(config: Config) -> dict[str, str]:
 
 def _plan(config: Config, rows: Rows) -> dict[str, Any]:
     examples = [one.first("train", 64) for one in sources_of(rows.data)]
-    model = build_model(config, list(rows.tasks)).build(rows.specs, examples[0].inputs)
+    closed = with_groups(config, one_group(config)) if asks(config) else config
+    model = build_model(closed, list(rows.tasks)).build(rows.specs, examples[0].inputs)
     settings = config.train
     begun = None if settings.warm_start is None else warm_start_(model, settings.warm_start)
     model.freeze(*settings.freeze, but=() if begun is None else begun.new)
@@ -124,7 +126,7 @@ def _plan(config: Config, rows: Rows) -> dict[str, Any]:
         "network": {
             **_inputs(config),
             "encoder": config.encoder.name,
-            "sharing": config.sharing.name,
+            "sharing": config.sharing.name + (", its groups found before the training" if closed is not config else ""),
             "balance": config.balance.name,
             "parameters": structure["parameters"]["total"],
             "of these shared": structure["parameters"]["shared"],

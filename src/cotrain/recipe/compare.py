@@ -19,6 +19,7 @@ from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import InputSpec, Task
 from cotrain.core.state import plain, write_json
 from cotrain.data.sources import sources_of
+from cotrain.recipe.auto_groups import Document, asks, find_groups, said, with_groups
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.begin import refuse_in_comparison
 from cotrain.recipe.build import learnt_by
@@ -27,7 +28,7 @@ from cotrain.recipe.folder import new_folder, newest_folder, write_text
 from cotrain.recipe.network import gathered, train_network, whole
 from cotrain.recipe.one_source import MAIN
 from cotrain.recipe.outcome import BOOSTING, SINGLE, joint_name, outcome, time_given
-from cotrain.recipe.parts import Part, Parts
+from cotrain.recipe.parts import Part, Parts, file_name
 from cotrain.recipe.reader import Choice
 from cotrain.recipe.rows import Rows, load_rows, read_alike
 from cotrain.recipe.run import stored
@@ -81,7 +82,8 @@ def compare(
     if config.train.limit is not None and config.compare.single:
         say(f"  {time_given(config, len(rows.tasks))}")
     parts = Parts(path / "parts", rows)
-    variants = _variants(config, path, single or config) | _beside(beside or {}, config)
+    groups = _groups(config, rows, path, say)
+    variants = _variants(config, path, single or config, groups) | _beside(beside or {}, config, path)
     for seed in config.compare.seeds:
         for name, train in variants.items():
             if parts.has(name, seed):
@@ -94,6 +96,9 @@ def compare(
             else:
                 parts.add(name, seed, found)
     document = outcome(config, rows, parts, list(variants))
+    document["found"] = {
+        name: {"groups": one["groups"], "seconds": one["seconds"]} for name, one in groups.items() if one is not None
+    }
     write_json(path / "compare.json", document)
     return path
 
@@ -117,46 +122,60 @@ def same_trainings(config: Config, folder: Path) -> None:
         )
 
 
+def _groups(config: Config, rows: Rows, folder: Path, say: Say) -> dict[str, Document | None]:
+    """{variant: the groups found for it}, once for all seeds, with the config's own seed; kept with the comparison."""
+    ways = {joint_name(config): (config, folder)}
+    ways |= {name: (config.variant(name), folder / "parts" / file_name(name)) for name in config.compare.variants}
+    found: dict[str, Document | None] = {}
+    for name, (varied, place) in ways.items():
+        if asks(varied):
+            say(f"  finding out which tasks share: {name}")
+        found[name] = one = find_groups(varied, rows, folder=place)
+        if one is not None:
+            say(f"  found in {one['seconds']:.1f} s: {said(one['groups'])}")
+    return found
+
+
 Train = Callable[[Rows, int], Part | str]
 
 
-def _variants(config: Config, folder: Path, single: Config) -> dict[str, Train]:
-    """{name: how to train it for one seed}, in the order of the table."""
+def _variants(config: Config, folder: Path, single: Config, groups: Mapping[str, Document | None]) -> dict[str, Train]:
+    """{name: how to train it for one seed}, in the order of the table. groups: found for each joint variant."""
     variants: dict[str, Train] = {}
     if config.compare.single:
         variants[SINGLE] = lambda rows, seed: _single(single, rows, seed)
     first = config.compare.seeds[0]
-    variants[joint_name(config)] = lambda rows, seed: _joint(config, rows, seed, folder if seed == first else None)
+    own = groups[joint_name(config)]
+    variants[joint_name(config)] = lambda rows, seed: _joint(config, rows, seed, own, folder if seed == first else None)
     for name in config.compare.variants:
-        varied = config.variant(name)
-        variants[name] = lambda rows, seed, varied=varied: _joint(varied, rows, seed)  # type: ignore[misc]
+        varied, found = config.variant(name), groups[name]
+        variants[name] = lambda rows, seed, varied=varied, found=found: _joint(varied, rows, seed, found)  # type: ignore[misc]
     if config.compare.boosting:
         variants[BOOSTING] = lambda rows, seed: _boosting(config, rows, seed)
     return variants
 
 
-def _beside(configs: Mapping[str, Config], config: Config) -> dict[str, Train]:
+def _beside(configs: Mapping[str, Config], config: Config, folder: Path) -> dict[str, Train]:
     """{name: how to train that config}, on rows that are encoded as it says and not as `config` does."""
     read: dict[str, Rows] = {}
 
-    def own(name: str, rows: Rows) -> Rows:
-        if read_alike(configs[name]) == read_alike(config):
-            return rows
-        if name not in read:
-            read[name] = load_rows(configs[name])
-        return read[name]
+    def train(name: str, rows: Rows, seed: int) -> Part:
+        one = configs[name]
+        if read_alike(one) != read_alike(config):
+            if name not in read:
+                read[name] = load_rows(one)
+            rows = read[name]
+        return _joint(one, rows, seed, find_groups(one, rows, folder=folder / "parts" / file_name(name)))
 
-    return {
-        name: lambda rows, seed, name=name, one=one: _joint(one, own(name, rows), seed)  # type: ignore[misc]
-        for name, one in configs.items()
-    }
+    return {name: lambda rows, seed, name=name: train(name, rows, seed) for name in configs}  # type: ignore[misc]
 
 
-def _joint(config: Config, rows: Rows, seed: int, folder: Path | None = None) -> Part:
+def _joint(config: Config, rows: Rows, seed: int, groups: Document | None, folder: Path | None = None) -> Part:
     """A joint network; with a folder it is stored there as a run (and goes on from the checkpoint of an interrupted one)."""
-    done = train_network(config, rows.data, rows.specs, rows.tasks, seed=seed, folder=folder, resume=folder is not None)
+    closed = with_groups(config, groups)
+    done = train_network(closed, rows.data, rows.specs, rows.tasks, seed=seed, folder=folder, resume=folder is not None)
     if folder is not None:
-        stored(config, rows, done, folder)
+        stored(config, rows, done, folder, groups)
     return Part(
         gather_test(done.model, rows), _costs([done.cost]), _conflict(done.history.records), learnt_by(done.model.tasks)
     )

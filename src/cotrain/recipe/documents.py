@@ -8,6 +8,7 @@ from typing import Any
 from cotrain.core.spec import Task
 from cotrain.core.state import plain
 from cotrain.data.sources import sources_of
+from cotrain.recipe.auto_groups import FILE, Document
 from cotrain.recipe.build import learnt_by
 from cotrain.recipe.config import Config
 from cotrain.recipe.folder import FORMAT
@@ -23,8 +24,11 @@ SPLITS = ("valid", "test")
 """The splits whose scores are stored; the training split is scored on request."""
 
 
-def documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
-    """What a finished run knows of itself, as the JSON of its folder; the test split is scored here, and only here."""
+def documents(config: Config, rows: Rows, done: Trained, groups: Document | None = None) -> dict[str, Any]:
+    """What a finished run knows of itself, as the JSON of its folder; the test split is scored here, and only here.
+
+    config: as it was trained. groups: found before it, where its own file leaves them to be found.
+    """
     tasks = done.model.tasks
     found = {split: gathered(done.model, rows.data, split) for split in SPLITS}
     reached = {split: scores(tasks, one) for split, one in found.items()}
@@ -37,7 +41,7 @@ def documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
         "stopped": done.history.stopped,
         "skipped": done.history.skipped,
         "left_out": done.history.left_out,
-        "found": done.history.found,
+        "found": {**done.history.found, **({} if groups is None else {"groups": groups["groups"]})},
         "notes": done.history.notes,
         "splits": reached,
         "constant": base.scores(plain_tasks, found["test"] or found["valid"]),
@@ -62,6 +66,8 @@ def documents(config: Config, rows: Rows, done: Trained) -> dict[str, Any]:
         **{key: plainly[key] for key in ("encoder", "sharing", "balance", *(("inputs",) if config.fused else ()))},
     }
     made = {"metrics.json": plain(metrics), "structure.json": plain(structure), "data.json": plain(rows.report)}
+    if groups is not None:
+        made[FILE] = dict(groups)
     shown = (shown_pictures(done.model, one, rows.specs[one.source]) for one in sources_of(rows.data))
     pictures = next((one for one in shown if one is not None), None)
     return made if pictures is None else {**made, PICTURES: plain(pictures)}

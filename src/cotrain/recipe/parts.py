@@ -92,6 +92,14 @@ class Parts:
         return found
 
     def _path(self, name: str, seed: int) -> Path:
-        safe = "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in name)
-        mark = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
-        return self.folder / f"{safe}-{mark}-{seed}.safetensors"
+        return self.folder / f"{file_name(name)}-{seed}.safetensors"
+
+
+def file_name(variant: str) -> str:
+    """A variant's name as part of a file's.
+
+    >>> file_name("joint (hard)")
+    'joint--hard--3b9ff6fa'
+    """
+    safe = "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in variant)
+    return f"{safe}-{hashlib.blake2b(variant.encode(), digest_size=4).hexdigest()}"

@@ -26,6 +26,7 @@ from cotrain.data.pieces import large_table
 from cotrain.data.read import read_table
 from cotrain.data.settings import DataSettings
 from cotrain.model.compose import Model
+from cotrain.recipe.auto_groups import FILE, Document, find_groups, stored_groups, telling, with_groups
 from cotrain.recipe.build import build_model, build_tasks, learnt_by, with_learnt
 from cotrain.recipe.config import Config, config_from_dict, load_config
 from cotrain.recipe.documents import documents
@@ -311,10 +312,18 @@ def _trained(
         write_text(path / "config.yaml", config.to_yaml())
     write_json(path / "data.json", rows.report)
     tasks = [with_learnt(task, rows.learnt.get(task.name)) for task in rows.tasks]
+    groups = find_groups(config, rows, folder=path, watcher=progress)
     done = train_network(
-        config, rows.data, rows.specs, tasks, seed=config.seed, folder=path, resume=resume, watcher=progress
+        with_groups(config, groups),
+        rows.data,
+        rows.specs,
+        tasks,
+        seed=config.seed,
+        folder=path,
+        resume=resume,
+        watcher=telling(progress, groups),
     )
-    return stored(config, rows, done, path)
+    return stored(config, rows, done, path, groups)
 
 
 def as_before(config: Config, report: Mapping[str, Any]) -> Config:
@@ -329,9 +338,9 @@ def as_before(config: Config, report: Mapping[str, Any]) -> Config:
     return replace(config, data=replace(config.data, stream="streamed" in report))
 
 
-def stored(config: Config, rows: Rows, done: Trained, folder: Path) -> Run:
-    """Score a finished training and write everything that makes its folder a run folder."""
-    made = documents(config, rows, done)
+def stored(config: Config, rows: Rows, done: Trained, folder: Path, groups: Document | None = None) -> Run:
+    """Score a finished training and write everything that makes its folder a run folder. groups: found before it (`find_groups`)."""
+    made = documents(with_groups(config, groups), rows, done, groups)
     write_environment(folder, str(next(done.model.parameters()).device), done.history.seconds)
     run = Run(config, done.model, rows.encoders, made, folder=folder, rows=rows)
     run._write(folder)
@@ -363,7 +372,8 @@ def load(folder: Path | str) -> Run:
     encoders = encoders_from(stored["inputs"])
     plainly = build_tasks(config)
     codecs = {task.name: type(task.codec).from_json(stored["targets"][task.name]) for task in plainly}
-    model = build_model(config, build_tasks(config, codecs, stored.get("learnt")))
+    closed = with_groups(config, stored_groups(config, path))
+    model = build_model(closed, build_tasks(config, codecs, stored.get("learnt")))
     if not model.built:
         model.build({source: one.specs for source, one in encoders.items()})
     try:
@@ -371,5 +381,6 @@ def load(folder: Path | str) -> Run:
     except (RuntimeError, KeyError) as error:
         raise RunError(f"'{path / 'model.safetensors'}' does not fit the config beside it: {error}") from error
     model.eval()
-    names = ["metrics.json", "structure.json", "data.json", *([PICTURES] if (path / PICTURES).exists() else [])]
+    further = [name for name in (PICTURES, FILE) if (path / name).exists()]
+    names = ["metrics.json", "structure.json", "data.json", *further]
     return Run(config, model, encoders, {name: read_json(path / name) for name in names}, folder=path)

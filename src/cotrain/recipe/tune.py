@@ -18,6 +18,7 @@ from typing import Any
 from cotrain.core.errors import ConfigError, StudyError, unknown
 from cotrain.core.state import plain, write_json
 from cotrain.data.sources import sources_of
+from cotrain.recipe.auto_groups import find_groups, with_groups
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.build import build_choice
 from cotrain.recipe.config import Config, config_from_source
@@ -153,9 +154,13 @@ class Trials:
             return {GAIN: gain_over(self.baseline, errors), **errors}
         rows = self.rows(config)
         watcher = None if self.tuning.settings.pruner is None else Reporting(running, self._judge(rows))
-        done = train_network(config, rows.data, rows.specs, rows.tasks, seed=config.seed, watcher=watcher)
-        errors = validated(done, rows)
-        return {GAIN: gain_over(self.baseline, errors), **errors, **costs(done, rows)}
+        groups = find_groups(config, rows)
+        closed = with_groups(config, groups)
+        done = train_network(closed, rows.data, rows.specs, rows.tasks, seed=config.seed, watcher=watcher)
+        errors, cost = validated(done, rows), costs(done, rows)
+        if groups is not None:
+            cost["seconds"] += groups["seconds"]
+        return {GAIN: gain_over(self.baseline, errors), **errors, **cost}
 
     def _alone(self, config: Config) -> dict[str, float]:
         """{task: error on the validation rows} of a network a task."""

@@ -139,6 +139,9 @@ def judged(annotation: Any, value: Any) -> tuple[Any, list[tuple[Keys, str]]]:
         words = _worded(annotation, value)
         if words is not value:
             return judged(annotation, words)
+        held = _held(annotation) if isinstance(value, list | dict) else annotation
+        if held is not annotation:
+            return judged(held, value)
         return value, _findings(annotation, value, error)
 
 
@@ -179,9 +182,10 @@ def _findings(annotation: Any, value: Any, error: ValidationError) -> list[tuple
 
 
 def _held(annotation: Any) -> Any:
-    """The annotation without its null."""
+    """The annotation without its null and its words."""
     if get_origin(annotation) in (Union, types.UnionType):
-        rest = [argument for argument in get_args(annotation) if argument is not type(None)]
+        others = (argument for argument in get_args(annotation) if argument is not type(None))
+        rest = [argument for argument in others if get_origin(argument) is not Literal]
         return rest[0] if len(rest) == 1 else annotation
     return annotation
 

@@ -279,6 +279,7 @@ def _comparison(node: Node) -> Comparison | None:
         cosines=node.at("conflict").numbers("cosine"),
         norm_ratio=node.at("conflict").number("norm_ratio"),
         left_out={name: one.as_text() or "" for name, one in node.at("left_out").entries()},
+        found={name: (_groups(one.at("groups")), one.number("seconds")) for name, one in node.at("found").entries()},
     )
 
 
@@ -296,14 +297,16 @@ def _affinity(node: Node) -> Affinity | None:
         at=node.at("settings").text("at"),
         looks=node.whole("looks"),
         pairs=tuple(pairs),
-        groups=tuple(
-            tuple(text for one in group.items() if (text := one.as_text())) for group in node.at("groups").items()
-        ),
+        groups=_groups(node.at("groups")),
         predicted=node.numbers("predicted"),
         gains={name: (one.number("together"), one.number("grouped")) for name, one in check.at("gains").entries()},
         split=check.text("split"),
         verdict=node.text("verdict"),
     )
+
+
+def _groups(node: Node) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(text for one in group.items() if (text := one.as_text())) for group in node.items())
 
 
 def _share(value: float | None) -> float | None:

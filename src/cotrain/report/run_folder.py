@@ -182,7 +182,8 @@ class Comparison:
     """Did sharing help: the variants, their gains, and the verdict that was drawn from them.
 
     `delta_m` is a share (.01 is 1 %) with the lowest and highest seed; `cosines` {"a|b": mean} and `norm_ratio` are of the joint
-    variant's gradients; `left_out` says why a variant is missing.
+    variant's gradients; `left_out` says why a variant is missing. `found` {variant: (groups of tasks, seconds)}
+    that were found before its trainings.
     """
 
     seeds: tuple[str, ...]
@@ -197,6 +198,7 @@ class Comparison:
     cosines: Mapping[str, float | None]
     norm_ratio: float | None
     left_out: Mapping[str, str]
+    found: Mapping[str, tuple[tuple[tuple[str, ...], ...], float | None]]
 
 
 @dataclass(frozen=True)

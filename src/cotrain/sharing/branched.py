@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 from torch import Tensor, nn
 
@@ -15,6 +15,9 @@ from cotrain.sharing.copies import first_copied
 
 Group = tuple[str, ...]
 
+AUTO = "auto"
+"""The word for groups that are to be found before the training."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Branched:
@@ -23,11 +26,16 @@ class Branched:
     groups: for each stage, the first one first, a list of groups, each a list of tasks, that together name every task once. Where the list
     is shorter than the encoder's stages, its last entry holds to the end. Groups only split: tasks apart at one stage stay apart.
     [[[a, b, c]], [[a, b], [c]]] shares the first stage among all three and the others between a and b alone.
+    In a config `auto` finds them: all tasks are trained together first, their gradients compared (`affinity:`), and those that help each other
+    are a group; it costs a training more.
+    split: the stage where the groups begin; all tasks share those before it (-1: all but the last). Without it 0 where groups are given, half of the
+    stages (rounded down) where they are found: what early layers learn is of use to most tasks, the last ones are where they part.
     Copies begin as the stages stand, so that a pretrained trunk keeps what it knows; one group at every stage is hard sharing, groups
     of one everywhere are trunks of the tasks' own.
 
     Source: S. Vandenhende et al., Branched Multi-Task Networks: Deciding What Layers To Share, BMVC 2020; Y. Lu et al.,
-    Fully-adaptive Feature Sharing in Multi-Task Networks, CVPR 2017. Here the tree is given.
+    Fully-adaptive Feature Sharing in Multi-Task Networks, CVPR 2017. Here the tree is given, or two levels of it are found by comparing
+    gradients in place of activations.
 
     >>> tree(((("a", "b"),), (("a",), ("b",))), 3, ["a", "b"])
     [(('a', 'b'),), (('a',), ('b',)), (('a',), ('b',))]
@@ -38,10 +46,17 @@ class Branched:
     cost: ClassVar[str] = "one copy of a stage for each of its groups"
     source: ClassVar[str] = "S. Vandenhende et al., Branched Multi-Task Networks, BMVC 2020"
     apart: ClassVar[bool] = False
-    groups: tuple[tuple[tuple[str, ...], ...], ...]
+    groups: Literal["auto"] | tuple[tuple[tuple[str, ...], ...], ...]
+    split: int | None = None
 
     def __post_init__(self) -> None:
+        if self.split is not None and (isinstance(self.split, bool) or not isinstance(self.split, int)):
+            raise ConfigError(f"branched.split must be a whole number (-1: the last stage), got {self.split!r}")
         given = self.groups
+        if isinstance(given, str):
+            if given != AUTO:
+                raise ConfigError("branched.groups: " + unknown("word", given, [AUTO]) + ", or the groups themselves")
+            return
         fine = isinstance(given, list | tuple) and len(given) > 0
         for stage in given if fine else ():
             fine = fine and isinstance(stage, list | tuple) and len(stage) > 0
@@ -56,8 +71,14 @@ class Branched:
         object.__setattr__(self, "groups", tuple(tuple(tuple(group) for group in stage) for stage in given))
 
     def build(self, stages: nn.ModuleList, shapes: Sequence[Shape], tasks: Sequence[str]) -> BranchedSharing:
-        first_copied("branched", 0, stages)
-        return BranchedSharing(stages, shapes, tasks, tree(self.groups, len(stages), tasks))
+        begin = first_copied("branched", self.split or 0, stages)
+        if isinstance(self.groups, str):
+            raise ConfigError(
+                "branched.groups is 'auto', and nobody has found the groups: the recipe does before it builds the network (`cotrain train`, "
+                "`cotrain.fit`); in Python of your own give them, such as [[['a', 'b'], ['c']]], for instance those of `cotrain affinity`"
+            )
+        levels = ((tuple(tasks),),) * begin + self.groups
+        return BranchedSharing(stages, shapes, tasks, tree(levels, len(stages), tasks))
 
 
 def tree(groups: Sequence[Sequence[Group]], stages: int, tasks: Sequence[str]) -> list[tuple[Group, ...]]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 class Plan:
     """What is about to happen. epochs: the most there can be. steps: of one epoch, None if unknown. first_epoch, first_step: where a
     resumed training goes on (epoch from 1, steps of it done). seconds: the most it may take from here, None without a time limit.
-    found: {setting: what was found where it said "auto"}.
+    found: {setting: what was found where it said "auto"}, numbers or words. purpose: what it is for, where it only prepares the training asked for.
     """
 
     tasks: tuple[str, ...]
@@ -21,7 +21,8 @@ class Plan:
     first_step: int = 0
     device: str = "cpu"
     seconds: float | None = None
-    found: Mapping[str, float] = field(default_factory=dict)
+    found: Mapping[str, float | str] = field(default_factory=dict)
+    purpose: str = ""
 
 
 class Watcher(Protocol):
