@@ -157,3 +157,34 @@ def test_the_command_prints_the_pairs_and_the_advice(tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     assert "a0 and a1" in ran.output
     assert "Train a0 and a1 together; train b0 apart." in ran.output
+
+
+def test_tasks_of_several_sources_are_compared_at_the_parameters(tmp_path: Path) -> None:
+    frame, other = kin(0, 300), kin(0, 300)
+    tree = {
+        "name": "two",
+        "sources": {
+            "first": {"table": frame.drop("a1", "b0", "b1")},
+            "second": {"table": other.drop("a0", "b0", "b1")},
+        },
+        "tasks": {"a0": {"kind": "regression", "source": "first"}, "a1": {"kind": "regression", "source": "second"}},
+        "encoder": {"name": "mlp", "widths": [32, 32]},
+        "train": {"epochs": 6, "batch_size": 64, "optimizer": {"lr": 0.01}},
+    }
+    path = affinity(config_from_dict(tree), folder=tmp_path / "run", check=True)
+    kept = answer(path)
+    assert kept["settings"]["at"] == "parameters"
+    assert kept["groups"] == [["a0", "a1"]]  # two tables with the same hidden number
+    with pytest.raises(ConfigError, match=r"no feature is common .* write at: parameters"):
+        affinity(config_from_dict({**tree, "affinity": {"at": "features"}}), folder=tmp_path / "no")
+
+
+def test_tasks_that_read_different_inputs_are_compared_at_the_parameters(tmp_path: Path) -> None:
+    apart = config(
+        kin(0, 300),
+        inputs={"left": ["x0", "x1", "x2", "x3"], "right": ["x4", "x5", "x6", "x7"]},
+        tasks={name: {"kind": "regression", "inputs": [side]} for name, side in (("a0", "left"), ("b0", "right"))},
+    )
+    path = affinity(apart, folder=tmp_path / "run")
+    assert answer(path)["settings"]["at"] == "parameters"
+    assert answer(path)["looks"] > 0

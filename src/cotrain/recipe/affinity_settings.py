@@ -8,7 +8,8 @@ from typing import Literal, get_args
 from cotrain.core.errors import ConfigError, unknown
 from cotrain.search.grouping import Objective
 
-At = Literal["features", "parameters", "lookahead"]
+Place = Literal["features", "parameters", "lookahead"]
+At = Literal["auto"] | Place
 By = Literal["cosine", "share"]
 
 
@@ -17,7 +18,8 @@ class AffinitySettings:
     """What is compared while the joint network trains, and when it makes a group.
 
     at: gradients with respect to the shared `features` (next to no cost), to the shared `parameters`, or `lookahead`, by making a step on one
-    task alone and taking it back (Fifty et al., NeurIPS 2021; a forward and a backward pass a task). every: steps between two looks.
+    task alone and taking it back (Fifty et al., NeurIPS 2021; a forward and a backward pass a task). `auto`: features, or parameters where tasks are
+    of several sources or read different inputs: then no feature is common to two of them. every: steps between two looks.
     begin: the share of the epochs whose looks are left out: heads begin with random directions, and until they have turned to what they are for,
     gradients of kin are as foreign to each other as those of strangers.
     by: `cosine` of two gradients, or `share`, what a step on one task takes off another's loss over what a step on that one itself takes (not
@@ -26,7 +28,7 @@ class AffinitySettings:
     from none where networks are as large as they need be.
     """
 
-    at: At = "features"
+    at: At = "auto"
     every: int = 10
     begin: float = 0.5
     by: By = "cosine"
@@ -35,7 +37,11 @@ class AffinitySettings:
     objective: Objective = "sum"
 
     def __post_init__(self) -> None:
-        for key, known in (("at", get_args(At)), ("by", get_args(By)), ("objective", get_args(Objective))):
+        for key, known in (
+            ("at", ("auto", *get_args(Place))),
+            ("by", get_args(By)),
+            ("objective", get_args(Objective)),
+        ):
             if getattr(self, key) not in known:
                 raise ConfigError(f"affinity.{key}: " + unknown("word", str(getattr(self, key)), known))
         for key in ("every", "groups"):

@@ -63,7 +63,7 @@ def find_groups(
         within.mkdir(parents=True, exist_ok=True)
     told = None if watcher is None else Telling(watcher, purpose="to find out which tasks share")
     done = measured(joint, rows, folder=within, resume=within is not None, watcher=told)
-    document = found(done.history.records, [task.name for task in rows.tasks], config.affinity)
+    document = found(done.history.records, [task.name for task in rows.tasks], joint.affinity)
     stages = max(len(one.shapes[name]) - 1 for one in done.model.parts for name in one.tasks)  # type: ignore[index, union-attr]
     split = config.sharing.settings.get("split")
     document |= {"seconds": done.history.seconds, "split": stages // 2 if split is None else split}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cotrain.core.errors import ConfigError
-from cotrain.recipe.affinity_settings import AffinitySettings
+from cotrain.recipe.affinity_settings import AffinitySettings, Place
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.config import Config
 from cotrain.recipe.network import Trained, train_network
@@ -31,7 +31,7 @@ FORMAT = 1
 SURE = 2.0
 """A mean is told from 0 when it is more standard errors than this away."""
 
-LOOKS = 50
+LOOKS = 30
 """So many looks count at least, where there are as many steps."""
 
 Records = Sequence[Mapping[str, Any]]
@@ -48,14 +48,34 @@ def joined(config: Config) -> Config:
     if config.sharing.name == "none":
         raise ConfigError("sharing 'none' has no shared part whose gradients could be compared; write sharing: hard")
     sharing = Choice("hard") if config.sharing.name == "branched" else config.sharing
-    return dataclasses.replace(config, sharing=sharing, balance=Balance("sum"))
+    affinity = dataclasses.replace(config.affinity, at=_place(config))
+    return dataclasses.replace(config, sharing=sharing, balance=Balance("sum"), affinity=affinity)
+
+
+def _place(config: Config) -> Place:
+    """Where gradients are compared: at the features, unless no feature is common to two tasks."""
+    tasks = config.tasks.values()
+    apart = ""
+    if len({target.source for target in tasks}) > 1:
+        apart = "tasks have their rows in several sources"
+    elif len({target.inputs for target in tasks}) > 1:
+        apart = "tasks read different inputs"
+    at = config.affinity.at
+    if at == "features" and apart:
+        raise ConfigError(
+            f"affinity.at is features, but {apart}, so that no feature is common to all of them and every cosine there would be 0; write "
+            "at: parameters (or leave it out), or at: lookahead"
+        )
+    if at != "auto":
+        return at
+    return "parameters" if apart else "features"
 
 
 def measured(
     config: Config, rows: Rows, *, folder: Path | None = None, resume: bool = False, watcher: Watcher | None = None
 ) -> Trained:
     """The joint training with its looks."""
-    look = Look(config.affinity.at, often(config, rows))
+    look = Look(_place(config), often(config, rows))
     return train_network(
         config,
         rows.data,
