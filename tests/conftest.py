@@ -27,6 +27,13 @@ def same_seeds() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Callable[[str], Path]:
     """`real_data("heart_disease/heart.csv")` is the file's path, or a skip that says why."""

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-from test_mistakes import Mistake, ask, place, prepared, said
-
-__all__ = ["place"]
+from test_mistakes import Mistake, answered
 
 DATA = "data:\n  path: census.csv\n  split: {method: stratified, fractions: [0.6, 0.2, 0.2]}\n"
 
@@ -44,8 +39,4 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name.replace(" ", "_"))
-def test_a_mistake_is_answered(mistake: Mistake, place: Path) -> None:
-    prepared(mistake)
-    result = ask("check", "census.yaml")
-    assert said(result, mistake) == [], result.output
+test_a_mistake_is_answered = answered(MISTAKES)

@@ -70,8 +70,8 @@ def test_a_closed_config_is_an_ordinary_one() -> None:
         ({"low": 1, "hihg": 2}, "did you mean 'high'"),
         ({"choice": ["a"]}, "two options"),
         ({"low": 0, "high": 1.0, "log": True}, "low > 0"),
-        ({"low": 0.1, "high": 1.0, "default": 2.0}, "default is a number from 0.1 to 1"),
-        ({"choice": ["a", "b"], "default": "c"}, "default is one of"),
+        ({"low": 0.1, "high": 1.0, "default": 2.0}, "can be chosen, a number from 0.1 to 1"),
+        ({"choice": ["a", "b"], "default": "c"}, "can be chosen, one of"),
         ("a", "search"),
     ],
 )

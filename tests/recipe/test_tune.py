@@ -20,6 +20,7 @@ from cotrain.recipe.auto_space import auto_space
 from cotrain.recipe.compare import compare
 from cotrain.recipe.config import config_from_dict
 from cotrain.recipe.fewer import fewer
+from cotrain.recipe.network import Trained, train_network
 from cotrain.recipe.open_config import opened
 from cotrain.recipe.problems import Origin
 from cotrain.recipe.rows import load_rows
@@ -136,6 +137,32 @@ def test_a_front_has_what_no_trial_beats_and_a_bound_is_kept(tmp_path: Path) -> 
     assert by_number[document["picked"]]["gain"] == best
 
 
+def test_a_network_beyond_a_bound_that_is_known_before_is_not_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+
+    def counted(*given: Any, **settings: Any) -> Trained:
+        done = train_network(*given, **settings)
+        trained.append(sum(one.numel() for one in done.model.parameters()))
+        return done
+
+    monkeypatch.setattr("cotrain.recipe.tune.train_network", counted)
+    width = {"search": {"choice": [[4], [32], [64]], "default": [32]}}
+    about = {"sampler": "grid", "trials": 9, "seeds": 1, "single": False}
+    found = search(
+        encoder={"name": "mlp", "widths": width},
+        train={"epochs": 1, "batch_size": 64},
+        tune={**about, "constraints": {"parameters": 100, "flops_per_row": {"at_least": 1}}},
+    )
+    document = kept(tune(found, folder=tmp_path / "run"))
+    states = {one["parameters"]["encoder.widths"]: one for one in document["trials"]}
+    assert states["[4]"]["state"] == "complete"
+    assert all(states[width]["state"] == "pruned" for width in ("[32]", "[64]"))
+    assert set(states["[64]"]["values"]) == {"parameters", "flops_per_row", "latency_ms"}
+    assert trained[2:] == [states["[4]"]["values"]["parameters"]]  # the first two are the baseline
+
+
 def test_a_pruner_ends_trials_that_lag_behind(tmp_path: Path) -> None:
     pruner = {"name": "median", "startup": 1, "warmup": 0}
     found = search(tune={"sampler": "random", "trials": 5, "seeds": 1, "single": False, "pruner": pruner})
@@ -147,9 +174,11 @@ def test_a_pruner_ends_trials_that_lag_behind(tmp_path: Path) -> None:
 def test_single_task_networks_have_what_is_theirs_to_tune() -> None:
     open_sharing = {"search": {"choice": ["hard", "mmoe"]}}
     apart = search(sharing=open_sharing, tune={"objectives": ["gain", "seconds"]}).apart()
+    assert apart is not None
     assert [parameter.name for parameter in apart.open.space.parameters] == ["train.optimizer.lr"]
     assert [objective.name for objective in apart.problem.objectives] == ["gain"]
     assert apart.closed({"train.optimizer.lr": 0.01}).sharing.name == "none"
+    assert search(sharing=open_sharing, train={"epochs": 1}).apart() is None  # nothing but sharing is open
 
 
 def test_trials_learn_from_some_of_the_training_rows_and_the_winner_from_all(tmp_path: Path) -> None:
@@ -234,7 +263,7 @@ def test_a_sensible_space_opens_structure_and_training_and_begins_where_the_conf
         ({"trials": 0}, "at least one trial"),
         ({"rows": 0}, "at least one training row"),
         ({"trial": 3}, "did you mean 'trials'"),
-        ({"constraints": {"parameters": {"at_mots": 3}}}, "at_most"),
+        ({"constraints": {"parameters": {"at_mots": 3}}}, "did you mean 'at_most'"),
         ({"time": "soon"}, "90s"),
         ({"storage": "postgresql://nobody@127.0.0.1:1/none"}, "postgresql|connect|reach"),
         ({"sampler": "genetic", "objectives": ["gain", "seconds"]}, "nsga2"),

@@ -104,7 +104,7 @@ def test_another_rule_is_answered_with_the_known_ones() -> None:
 def test_without_a_trial_that_qualifies_the_closest_is_named() -> None:
     with pytest.raises(
         StudyError,
-        match="none of 2 complete trials keeps the constraints; closest came trial 1: latency 6 against at most 5",
+        match="none of 2 trials keeps the constraints; closest came trial 1: latency 6 against at most 5",
     ):
         pick(BOUND, trials({"gain": 1, "cost": 1, "latency": 9}, {"gain": 0, "cost": 1, "latency": 6}))
     with pytest.raises(StudyError, match="none of 1 trials is complete"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,11 @@ from cotrain.search.fits import lacks, refuse_unfit
 from cotrain.search.gallery import SAMPLERS
 from cotrain.search.genetic import Genetic
 from cotrain.search.grid import Grid
-from cotrain.search.problem import Problem
+from cotrain.search.problem import Constraint, Problem
 from cotrain.search.protocol import Sampler
 from cotrain.search.random_search import Random
+from cotrain.search.space import Space
+from cotrain.search.trial import Trial
 
 pytest.importorskip("optuna")
 pytest.importorskip("pymoo")
@@ -168,3 +172,21 @@ def test_the_direction_of_an_objective_is_heeded() -> None:
     problem = Problem(PROBLEMS["numbers"].space, (G,))
     told = run(Genetic(), problem, lambda p: {"g": -sphere(p)}, 100)
     assert max(trial.values["g"] for trial in told[60:]) > -15
+
+
+@pytest.mark.parametrize("name", ["tpe", "genetic", "particle_swarm", "differential_evolution", "nsga2", "nsga3"])
+def test_samplers_learn_from_trials_that_broke_a_bound_before_they_were_run(name: str) -> None:
+    """Hardly a point keeps the bound, and all that is known of the others is how far beyond it they are: later trials come closer."""
+    space = Space.from_json({"x": {"low": 0.0, "high": 1.0}, "y": {"low": 0.0, "high": 1.0}})
+    objectives = (F, G) if name.startswith("nsga") else (F,)
+    problem = Problem(space, objectives, (Constraint("cost", at_most=0.01),))
+    sampler, told = made(name), []
+    for number in range(48):
+        parameters = sampler.ask(problem, told, number, 0)
+        trial = Trial(number=number, parameters=parameters)
+        if parameters["x"] > 0.01:
+            told.append(replace(trial, state="pruned", values={"cost": parameters["x"]}))
+        else:
+            told.append(trial.completed({"f": parameters["y"], "g": parameters["y"], "cost": parameters["x"]}))
+    places = [trial.parameters["x"] for trial in told]
+    assert statistics.median(places[-16:]) < 0.25  # of even draws: 0.5

@@ -16,13 +16,14 @@ from search.toys import PROBLEMS, sphere
 from cotrain.core.errors import ConfigError, StudyError, TrainingError
 from cotrain.search.asha import ASHA
 from cotrain.search.database import connect, shown
+from cotrain.search.front import feasible
 from cotrain.search.genetic import Genetic
 from cotrain.search.grid import Grid
 from cotrain.search.median import Median
 from cotrain.search.problem import Constraint, Problem
 from cotrain.search.random_search import Random
 from cotrain.search.study import Study
-from cotrain.search.worker import Running, work
+from cotrain.search.worker import Pruned, Running, work
 
 pytest.importorskip("optuna")
 
@@ -193,6 +194,49 @@ def test_a_number_that_a_constraint_needs_must_be_there(opened: Open) -> None:
     assert study.trials()[0].error == "'latency' should be a finite number, and is nothing"
 
 
+def test_workers_that_begin_at_the_same_moment_ask_for_the_first_trial_once(shared: str) -> None:
+    name, given = next(NAMES), dict.fromkeys(PROBLEM.space.by_name, 1.0)
+    together = threading.Barrier(6)
+
+    def one() -> None:
+        together.wait()
+        with closing(Study(PROBLEM, Random(), trials=4, place=shared, name=name, first=(given,))) as study:
+            work(study, measured)
+
+    threads = [threading.Thread(target=one) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with closing(Study(PROBLEM, Random(), trials=4, place=shared, name=name, first=(given,))) as study:
+        trials = study.trials()
+    assert [trial.parameters == given for trial in trials] == [True, False, False, False]
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+
+
+def test_a_first_trial_is_a_point_of_the_space() -> None:
+    with pytest.raises(ConfigError, match="unknown parameter 'y0'"):
+        Study(PROBLEM, Random(), trials=3, first=({"y0": 1.0},))
+
+
+def test_a_trial_that_breaks_a_bound_early_keeps_what_was_measured_and_is_worse_than_any(opened: Open) -> None:
+    bounded = Problem(PROBLEM.space, PROBLEM.objectives, (Constraint("cost", at_most=5.0),))
+    study = opened(problem=bounded, trials=1)
+
+    def too_dear(running: Running) -> dict[str, float]:
+        raise Pruned({"cost": 10.0, "other": math.nan})
+
+    assert work(study, too_dear) == 1
+    (trial,) = study.trials()
+    assert (trial.state, trial.values) == ("pruned", {"cost": 10.0})
+    assert (bounded.losses(trial), bounded.violation(trial)) == ((math.inf,), 1.0)
+    assert not bounded.feasible(trial)
+    with pytest.raises(
+        StudyError, match="none of 1 trials keeps the constraints; closest came trial 0: cost 10 against at most 5"
+    ):
+        feasible(bounded, study.trials())
+
+
 def test_a_pruned_trial_ends_early(opened: Open) -> None:
     study = opened(trials=8, pruner=Median(startup=2))
 
@@ -218,9 +262,7 @@ def test_a_study_of_another_config_is_refused(opened: Open, place: str) -> None:
     if place == "memory":
         pytest.skip("memory is nobody else's")
     opened(config="one")
-    with pytest.raises(
-        ConfigError, match=r'begun with another config \(config "one", now "two"\); give this study a name of its own'
-    ):
+    with pytest.raises(ConfigError, match="begun with another config; give this study a name of its own"):
         opened(config="two")
     with pytest.raises(ConfigError, match="begun with another sampler"):
         opened(config="one", sampler=Genetic())

@@ -18,7 +18,11 @@ def checked(path: Path, preset: str | None = None) -> tuple[Config, Mapping[str,
     from cotrain.recipe.config import load_config
 
     config = load_config(path, preset=preset)
+    return config, checked_with_data(config, path)
 
+
+def checked_with_data(config: Config, path: Path) -> Mapping[str, Any]:
+    """The plan of a config that was read from a file. Raises ConfigProblems with everything that is wrong in data and network."""
     from cotrain.cli.messages import warn
     from cotrain.recipe.check import check
     from cotrain.recipe.problems import ConfigProblems
@@ -28,4 +32,4 @@ def checked(path: Path, preset: str | None = None) -> tuple[Config, Mapping[str,
         warn(str(text))
     if found.problems:
         raise ConfigProblems(found.problems, str(path))
-    return config, found.plan
+    return found.plan

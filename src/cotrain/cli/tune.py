@@ -54,13 +54,17 @@ def tune(
     Trains the config with many values, picks the best (or a point of the trade-off), trains it again with several seeds and
     compares it with what it began with, with single-task networks tuned as long, and with boosted trees.
     """
+    from cotrain.cli.checked import checked_with_data
     from cotrain.cli.messages import note, say
     from cotrain.cli.verdict import print_verdict
     from cotrain.recipe.folder import newest_folder, read_json
+    from cotrain.recipe.tune_check import check_search
     from cotrain.recipe.tune_run import tune as run
 
     asked = {"trials": trials, "time": time, "sampler": sampler, "pick": pick, "storage": storage}
     search = searched(config, auto, {key: value for key, value in asked.items() if value is not None}, preset)
+    check_search(search)
+    checked_with_data(search.config, config)
     try:
         where = run(search, folder=folder, resume=resume, workers=workers, only_work=work, progress=say, watch=shown())
     except KeyboardInterrupt:
@@ -88,7 +92,8 @@ def searched(path: Path, auto: bool, asked: dict[str, Any], preset: str | None) 
     tree = dict(source.tree) if isinstance(source.tree, dict) else source.tree
     if isinstance(tree, dict):
         tree.setdefault("name", path.stem)
-        tree |= {"tune": {**(tree.get("tune") or {}), **asked}}
+        own = {} if tree.get("tune") is None else tree["tune"]
+        tree |= {"tune": {**own, **asked} if isinstance(own, dict) else own}
         tree |= {} if preset is None else {"preset": preset}
     folder = path.resolve().parent
     source = dataclasses.replace(source, tree=tree)

@@ -14,6 +14,8 @@ from cotrain.recipe.problems import Keys
 from cotrain.recipe.reader import Reader
 from cotrain.recipe.source_section import SourceSettings
 from cotrain.recipe.targets import Target
+from cotrain.recipe.tune_settings import COSTS, GAIN, TuneSettings
+from cotrain.search.front import rule_of
 from cotrain.training.settings import TrainSettings
 
 WATCHED = ("gain", "loss")
@@ -139,6 +141,27 @@ def check_given_tasks(reader: Reader, tasks: Mapping[str, Target], written: Sequ
             parent = tasks[parent].settings.get("given", "")
         if parent == name:
             reader.found(keys, f"tasks cannot be given each other in a circle: {' given '.join([*line, name])}")
+
+
+def check_search(reader: Reader, tune: TuneSettings | None, tasks: Sequence[str]) -> None:
+    """Note every objective, constraint and pick of a search that names what no trial measures."""
+    if tune is None:
+        return
+    measured = [GAIN, *tasks, *COSTS]
+    for place, name in enumerate(tune.objectives):
+        if name not in measured:
+            reader.found(("tune", "objectives", place), unknown("objective", name, measured))
+    for one in tune.constraints:
+        if one.name not in measured:
+            reader.found(("tune", "constraints", one.name), unknown("number to bound", one.name, measured), at_key=True)
+    try:
+        rule = rule_of(tune.pick)
+    except ConfigError as error:
+        reader.found(("tune", "pick"), str(error))
+        return
+    known, what = (tune.objectives, "objective") if rule.word == "task" else (measured, "number to bound")
+    if rule.name and rule.name not in known:
+        reader.found(("tune", "pick"), unknown(what, rule.name, known))
 
 
 def check_named_tasks(

@@ -60,7 +60,7 @@ def read_compare(reader: Reader, tree: Any, keys: Keys, train: Any) -> CompareSe
     reader.known(given, keys, ("seeds", "single", "single_time", "boosting", "variants"))
     kinds = {"single": bool, "boosting": bool, "single_time": SingleTime}
     flags = {key: reader.value(kind, given[key], (*keys, key)) for key, kind in kinds.items() if key in given}
-    seeds = _seeds(reader, given.get("seeds", 5), (*keys, "seeds"))
+    seeds = read_seeds(reader, given.get("seeds", 5), (*keys, "seeds"))
     variants: dict[str, Variant] = {}
     named = reader.mapping(
         given.get("variants", {}),
@@ -76,7 +76,8 @@ def read_compare(reader: Reader, tree: Any, keys: Keys, train: Any) -> CompareSe
     return CompareSettings(seeds, variants=variants, **flags)
 
 
-def _seeds(reader: Reader, tree: Any, keys: Keys) -> tuple[int, ...]:
+def read_seeds(reader: Reader, tree: Any, keys: Keys) -> tuple[int, ...]:
+    """Different seeds, written out or as their number (5: 0 to 4)."""
     if isinstance(tree, int) and not isinstance(tree, bool):
         if not 1 <= tree <= MOST:
             reader.found(keys, f"expected 1 to {MOST} seeds, got {tree}; a verdict needs 5")

@@ -28,6 +28,7 @@ from cotrain.recipe.agreement import (
     check_given_tasks,
     check_inputs,
     check_named_tasks,
+    check_search,
     check_sources,
 )
 from cotrain.recipe.balance_settings import Balance, EngineSettings, read_balance
@@ -334,11 +335,12 @@ def _config(reader: Reader, tree: Any, folder: Path | None, name: str, table: An
         parts["tasks"] = {name: dataclasses.replace(one, source=next(iter(sources))) for name, one in tasks.items()}
     if tasks:
         variants = parts["compare"].variants if parts.get("compare") else {}
-        written = (
-            given["tasks"] if isinstance(given["tasks"], Mapping) else tasks
-        )  # a task with a problem is still there
-        check_given_tasks(reader, tasks, [str(name) for name in written])
-        check_named_tasks(reader, [str(name) for name in written], parts.get("balance"), parts.get("train"), variants)
+        names = [
+            *map(str, given["tasks"] if isinstance(given["tasks"], Mapping) else tasks)
+        ]  # those with a problem too
+        check_given_tasks(reader, tasks, names)
+        check_named_tasks(reader, names, parts.get("balance"), parts.get("train"), variants)
+        check_search(reader, parts.get("tune"), names)
     if len(reader.problems) > before or "tasks" not in parts:
         return None
     return Config(**parts, table=table, origin=reader.origin)
@@ -390,11 +392,8 @@ def _elsewhere() -> dict[str, str]:
         hints = typing.get_type_hints(cls)
         for part in dataclasses.fields(cls):
             places.setdefault(part.name, []).append(f"{path}.{part.name}")
-            inner = [
-                kind
-                for kind in (hints[part.name], *typing.get_args(hints[part.name]))
-                if dataclasses.is_dataclass(kind)
-            ]
+            kinds = (hints[part.name], *typing.get_args(hints[part.name]))
+            inner = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
             sections += [(kind, f"{path}.{part.name}") for kind in inner if isinstance(kind, type)]
     known = {key: found[0] for key, found in places.items() if len(found) == 1 and key not in KEYS}
     return known | _SYNONYMS

@@ -55,11 +55,8 @@ def train_network(
     often.
     """
     data, tasks = standing(data, tasks)
-    with untouched():
-        seed_layers(seed)
-        own = {one.source: specs[one.source] for one in sources_of(data)}
-        examples = [one.first("train", 2) for one in sources_of(data)]
-        model = build_model(config, list(tasks)).build(own, examples[0].inputs)
+    own = {one.source: specs[one.source] for one in sources_of(data)}
+    model = untrained(config, data, own, tasks, seed=seed)
     trainer = Trainer(
         model,
         engine=build_engine(model, config.balance, seed),
@@ -80,11 +77,22 @@ def train_network(
     known = known_constants(model.tasks, data, size, at_once=at_once)
     feed = train if augmentation is None else augmentation.over(train, seed=seed)
     history = trainer.fit(feed, valid, resume=resume, baseline=known)
-    shown = [
-        one.first("train", rows_at_once(example, longest(one)))
-        for one, example in zip(sources_of(data), examples, strict=True)
-    ]
-    return Trained(model, history, cost(model, shown) | _cost_of(history))
+    return Trained(model, history, cost(model, shown(data)) | _cost_of(history))
+
+
+def untrained(
+    config: Config, data: RowData, specs: Mapping[str, InputSpec], tasks: Sequence[Task], *, seed: int
+) -> Model:
+    """The config's network with its initial values. specs: {source: ...} of the sources of `data`, and of no others."""
+    with untouched():
+        seed_layers(seed)
+        example = sources_of(data)[0].first("train", 2)
+        return build_model(config, list(tasks)).build(specs, example.inputs)
+
+
+def shown(data: RowData) -> list[Batch]:
+    """Training rows to measure costs on, a batch of every source."""
+    return [one.first("train", rows_at_once(one.first("train", 2), longest(one))) for one in sources_of(data)]
 
 
 def standing(data: RowData, tasks: Sequence[Task]) -> tuple[RowData, list[Task]]:

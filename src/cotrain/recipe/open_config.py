@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cotrain.core.errors import ConfigError
-from cotrain.recipe.problems import ConfigProblems, Keys, Origin, Problem, dotted
+from cotrain.recipe.problems import ConfigProblems, Keys, Origin, Place, Problem, dotted
 from cotrain.recipe.searches import resolved, searches
 from cotrain.search.domains import Choice, Domain, domain_from_json, text_of
 from cotrain.search.space import Parameter, Parameters, Space
@@ -33,6 +33,8 @@ class Open:
 class OpenConfig:
     """A raw config tree with open values, the space of these, and the values it would begin with (None: it does not say all).
 
+    ways: {parameter: the path of the value it is of}.
+
     >>> tree = {"sharing": {"search": {"choice": ["hard", {"name": "mmoe", "experts": {"search": {"low": 2, "high": 8}}}]}}}
     >>> found = opened(tree)
     >>> [parameter.name for parameter in found.space.parameters]
@@ -45,10 +47,28 @@ class OpenConfig:
     space: Space
     places: Mapping[Keys, Open]
     default: Parameters | None
+    ways: Mapping[str, str] = field(default_factory=dict)
 
     def closed(self, parameters: Mapping[str, Any]) -> Any:
         """The tree with a value for everything that was open."""
         return _closed(self.tree, self.places, parameters)
+
+    def origin(self, origin: Origin, parameters: Mapping[str, Any]) -> Origin:
+        """Where the values of the closed tree were written: those of an option where the option is. origin: of the tree."""
+        moved: dict[Keys, Keys] = {}
+        _moved(self.places, parameters, (), (), moved)
+
+        def placed(known: Mapping[Keys, Place]) -> dict[Keys, Place]:
+            out = {
+                keys: place
+                for keys, place in known.items()
+                if not any(_below(keys, (*here, "search")) for here in moved)
+            }
+            for here, there in moved.items():
+                out |= {(*here, *keys[len(there) :]): place for keys, place in known.items() if _below(keys, there)}
+            return out
+
+        return Origin(origin.file, placed(origin.keys), placed(origin.values))
 
 
 def opened(tree: Any, origin: Origin | None = None) -> OpenConfig:
@@ -63,7 +83,7 @@ def opened(tree: Any, origin: Origin | None = None) -> OpenConfig:
             "nothing in the config is open; write for example `lr: {search: {low: 1e-4, high: 1e-2, log: true}}`, or tune with --auto"
         )
     space = Space(tuple(reading.parameters))
-    return OpenConfig(tree, space, places, _default(space, reading.defaults))
+    return OpenConfig(tree, space, places, _default(space, reading.defaults), reading.ways)
 
 
 class _Reading:
@@ -73,6 +93,7 @@ class _Reading:
         self.origin = origin
         self.parameters: list[Parameter] = []
         self.defaults: dict[str, Any] = {}
+        self.ways: dict[str, str] = {}
         self.problems: list[Problem] = []
 
     def places(self, tree: Any, above: Keys, when: Mapping[str, tuple[Any, ...]]) -> dict[Keys, Open]:
@@ -96,13 +117,14 @@ class _Reading:
             settings["choice"] = list(options)
         domain = domain_from_json(settings)
         name = self._name(dotted(way), domain, when)
+        self.ways[name] = dotted(way)
         if begins:
             label = next(
                 (one for one, part in options.items() if text_of(part) == text_of(default) or one == default), None
             )
             chosen = label if options else default
             if not domain.holds(chosen):
-                raise ConfigError(f"the default is {domain}, got {default!r}")
+                raise ConfigError(f"expected a default that can be chosen, {domain}, got {default!r}")
             self.defaults[name] = chosen
         if isinstance(domain, Choice):
             inner = {
@@ -165,3 +187,20 @@ def _closed(tree: Any, places: Mapping[Keys, Open], parameters: Mapping[str, Any
             value = _closed(one.options[value], one.inner.get(value, {}), parameters)
         values[keys] = value
     return resolved(tree, values)
+
+
+def _below(keys: Keys, above: Keys) -> bool:
+    return keys[: len(above)] == above
+
+
+def _moved(
+    places: Mapping[Keys, Open], parameters: Mapping[str, Any], here: Keys, there: Keys, moved: dict[Keys, Keys]
+) -> None:
+    """Note {keys of a chosen option in the closed tree: its keys in the open one}, of options inside options as well."""
+    for keys, one in places.items():
+        options = list(one.options)
+        value = parameters[one.name]
+        if value in options:
+            closed, opened = (*here, *keys), (*there, *keys, "search", "choice", options.index(value))
+            moved[closed] = opened
+            _moved(one.inner.get(value, {}), parameters, closed, opened, moved)

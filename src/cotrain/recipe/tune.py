@@ -15,27 +15,31 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cotrain.core.errors import ConfigError, StudyError, unknown
+from cotrain.core.errors import ConfigError, StudyError
 from cotrain.core.state import plain, write_json
+from cotrain.data.drawn import RowData
 from cotrain.data.sources import sources_of
+from cotrain.model.compose import Model
 from cotrain.recipe.auto_groups import find_groups, with_groups
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.build import build_choice
 from cotrain.recipe.config import Config, config_from_source
 from cotrain.recipe.fewer import fewer
 from cotrain.recipe.folder import read_json
-from cotrain.recipe.network import Trained, gathered, train_network
+from cotrain.recipe.network import Trained, gathered, shown, standing, train_network, untrained
 from cotrain.recipe.open_config import OpenConfig, opened
 from cotrain.recipe.reader import Choice
 from cotrain.recipe.rows import Rows, load_rows, read_alike
-from cotrain.recipe.tune_settings import COSTS, GAIN, TuneSettings
+from cotrain.recipe.searches import searches
+from cotrain.recipe.tune_settings import GAIN, KNOWN_BEFORE, TuneSettings
 from cotrain.recipe.yaml_source import Source
 from cotrain.search import domains
 from cotrain.search.gallery import PRUNERS, SAMPLERS
 from cotrain.search.problem import Objective, Problem
-from cotrain.search.space import Parameters, Space
+from cotrain.search.space import Parameter
 from cotrain.search.study import Study
-from cotrain.search.worker import Running
+from cotrain.search.worker import Pruned, Running
+from cotrain.training.cost import cost
 from cotrain.training.evaluate import scores
 from cotrain.training.latency import latency_ms
 from cotrain.training.watch import Silent
@@ -64,16 +68,11 @@ class Tuning:
 
     def closed(self, parameters: Mapping[str, Any]) -> Config:
         """The config of one trial. Raises ConfigProblems if its values do not go together."""
-        return _closed(self.source, self.open.closed(parameters), self.folder, self.table)
+        return _closed(self.source, self.open, parameters, self.folder, self.table)
 
     @property
     def problem(self) -> Problem:
-        """What is searched, and for what. Raises ConfigError for an objective or a constraint on something that is not measured."""
-        tasks = list(self.config.tasks)
-        known = [GAIN, *tasks, *COSTS]
-        for name in (*self.settings.objectives, *(one.name for one in self.settings.constraints)):
-            if name not in known:
-                raise ConfigError("tune: " + unknown("objective", name, known))
+        """What is searched, and for what."""
         objectives = (GAIN,) if self.single else self.settings.objectives
         return Problem(
             self.open.space,
@@ -93,46 +92,51 @@ class Tuning:
         return hashlib.sha256(json.dumps(plain(trees), sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def study(self, place: str, *, name: str | None = None) -> Study:
-        """The study at a place, begun or gone on with. The values the search begins with are its first trial."""
+        """The study at a place, begun or gone on with. The values the search begins with are its first trial, but for a grid's, which has an order."""
         settings = self.settings
-        study = Study(
-            self.problem,
-            build_choice(SAMPLERS, settings.sampler),
+        sampler, problem = build_choice(SAMPLERS, settings.sampler), self.problem
+        begin = () if self.open.default is None or sampler.most(problem) is not None else (self.open.default,)
+        return Study(
+            problem,
+            sampler,
             trials=settings.trials,
             seed=settings.seed,
             pruner=None if settings.pruner is None else build_choice(PRUNERS, settings.pruner),
             place=place,
             name=name or self.config.name + ("-single" if self.single else ""),
             config=self.digest,
+            first=begin,
         )
-        if self.open.default is not None and not study.trials():
-            study.add(self.open.default)
-        return study
 
-    def apart(self) -> Tuning:
-        """The same search for single-task networks: no sharing, and nothing that only sharing has. Raises ConfigError if nothing is left open."""
+    def apart(self) -> Tuning | None:
+        """The same search for single-task networks: no sharing, and nothing that only sharing has; None if nothing is left open."""
         tree = {key: value for key, value in self.source.tree.items() if key not in ("sharing", "balance")}
         source = dataclasses.replace(self.source, tree={**tree, "sharing": "none"})
+        if not searches(source.tree):
+            return None
         return dataclasses.replace(self, source=source, open=opened(source.tree), single=True)
 
 
 def tuning(source: Source, folder: Path | None, *, table: Any = None) -> Tuning:
     """The search a raw config asks for. Raises ConfigProblems for everything that is wrong in it."""
     found = opened(source.tree, source.origin)
-    return Tuning(
-        source, folder, table, found, _closed(source, found.closed(found.default or middle(found.space)), folder, table)
+    begin = found.default or found.space.settle(middle)
+    return Tuning(source, folder, table, found, _closed(source, found, begin, folder, table))
+
+
+def middle(parameter: Parameter) -> Any:
+    """The middle of a range, the first option of a choice."""
+    domain = parameter.domain
+    return domain.options[0] if isinstance(domain, domains.Choice) else domain.at(0.5)
+
+
+def _closed(
+    source: Source, found: OpenConfig, parameters: Mapping[str, Any], folder: Path | None, table: Any
+) -> Config:
+    origin = found.origin(source.origin, parameters)
+    return config_from_source(
+        dataclasses.replace(source, tree=found.closed(parameters), origin=origin), folder, table=table
     )
-
-
-def middle(space: Space) -> Parameters:
-    """The middle of every range and the first option of every choice."""
-    return space.settle(
-        lambda one: one.domain.options[0] if isinstance(one.domain, domains.Choice) else one.domain.at(0.5)
-    )
-
-
-def _closed(source: Source, tree: Any, folder: Path | None, table: Any) -> Config:
-    return config_from_source(dataclasses.replace(source, tree=tree), folder, table=table)
 
 
 class Trials:
@@ -156,11 +160,22 @@ class Trials:
         watcher = None if self.tuning.settings.pruner is None else Reporting(running, self._judge(rows))
         groups = find_groups(config, rows)
         closed = with_groups(config, groups)
+        self._within_bounds(closed, rows)
         done = train_network(closed, rows.data, rows.specs, rows.tasks, seed=config.seed, watcher=watcher)
         errors, cost = validated(done, rows), costs(done, rows)
         if groups is not None:
             cost["seconds"] += groups["seconds"]
         return {GAIN: gain_over(self.baseline, errors), **errors, **cost}
+
+    def _within_bounds(self, config: Config, rows: Rows) -> None:
+        """Raises Pruned with its costs for a network that breaks a bound before it is trained."""
+        bounds = [one for one in self.tuning.problem.constraints if one.name in KNOWN_BEFORE]
+        if bounds:
+            data, tasks = standing(rows.data, rows.tasks)
+            specs = {one.source: rows.specs[one.source] for one in sources_of(data)}
+            measured = costs_before(untrained(config, data, specs, tasks, seed=config.seed), data)
+            if any(one.excess(measured[one.name]) > 0 for one in bounds):
+                raise Pruned(measured)
 
     def _alone(self, config: Config) -> dict[str, float]:
         """{task: error on the validation rows} of a network a task."""
@@ -172,13 +187,9 @@ class Trials:
         return errors
 
     def _judge(self, rows: Rows) -> Callable[[Mapping[str, Any]], float | None]:
-        """The objective of one epoch, from its scores on the validation rows. Raises ConfigError for one that only the end tells."""
+        """The objective of one epoch, from its scores on the validation rows."""
         tasks = {task.name: task for task in rows.tasks}
         name = self.tuning.settings.objectives[0]
-        if name in COSTS:
-            raise ConfigError(
-                f"a pruner compares trials by what they reach while they run, and '{name}' is known at the end; leave the pruner out"
-            )
 
         def judged(valid: Mapping[str, Any]) -> float | None:
             errors = {one: tasks[one].error(reached) for one, reached in valid.items()}
@@ -246,8 +257,15 @@ def gain_over(baseline: Mapping[str, float], errors: Mapping[str, float]) -> flo
 
 def costs(done: Trained, rows: Rows) -> dict[str, float]:
     """What the trained network costs (`COSTS`)."""
-    found = {"parameters": done.cost["parameters"], "flops_per_row": done.cost["flops_per_row"]}
-    found |= {"seconds": done.cost["train_seconds"], "peak_memory_mib": done.cost["peak_memory_mib"]}
-    row = [one.first("valid", 1) for one in sources_of(rows.data) if one.counts.get("valid")]
-    found["latency_ms"] = latency_ms(done.model, row)
+    found = {name: done.cost[name] for name in ("parameters", "flops_per_row", "peak_memory_mib")}
+    found |= {"seconds": done.cost["train_seconds"], "latency_ms": _latency(done.model, rows.data)}
     return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def costs_before(model: Model, data: RowData) -> dict[str, float]:
+    """What of this is known of a network that was not trained (`KNOWN_BEFORE`)."""
+    return {**cost(model, shown(data)), "latency_ms": _latency(model, data)}
+
+
+def _latency(model: Model, data: RowData) -> float:
+    return latency_ms(model, [one.first("valid", 1) for one in sources_of(data) if one.counts.get("valid")])

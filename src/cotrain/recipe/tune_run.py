@@ -15,6 +15,7 @@ from cotrain.recipe.compare import compare
 from cotrain.recipe.config import Config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
 from cotrain.recipe.tune import Trials, Tuning
+from cotrain.recipe.tune_check import check_search
 from cotrain.search.front import pareto_front, pick
 from cotrain.search.importance import importances
 from cotrain.search.problem import Problem
@@ -49,7 +50,7 @@ def tune(
     """
     say, watch = progress or (lambda text: None), watch or (lambda problem, trials: None)
     name = f"{search.config.name}-tune"
-    search.problem  # noqa: B018  says what is wrong before a folder is made
+    check_search(search)
     path = newest_folder(name, folder) if resume else new_folder(name, folder)
     began = time.monotonic()
     trials = trials_of(search, path, workers, watch, say)
@@ -59,9 +60,9 @@ def tune(
     picked = pick(search.problem, trials, search.settings.pick)
     say(f"picked trial {picked.number}: {described(picked)}")
     alone: Config | None = None
-    if search.settings.single:
+    apart = search.apart() if search.settings.single else None
+    if apart is not None:
         say("the same search for single-task networks")
-        apart = search.apart()
         best = pick(apart.problem, trials_of(apart, path, workers, watch, say))
         alone = apart.closed(best.parameters)
         say(f"best of them: trial {best.number}: {described(best)}")
@@ -156,7 +157,7 @@ def outcome(search: Tuning, trials: Sequence[Trial], picked: Trial, seconds: flo
         "front": front,
         "picked": picked.number,
         "rule": search.settings.pick,
-        "default": None if search.open.default is None else 0,
+        "default": next((trial.number for trial in trials if trial.parameters == search.open.default), None),
         "importance": {
             objective.name: importances(problem, trials, objective.name) for objective in problem.objectives
         },

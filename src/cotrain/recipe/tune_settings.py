@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cotrain.core.errors import ConfigError
+from cotrain.recipe.compare_settings import read_seeds
 from cotrain.recipe.problems import Keys
 from cotrain.recipe.reader import Choice, Reader
 from cotrain.search.gallery import PRUNERS, SAMPLERS
@@ -15,6 +16,9 @@ from cotrain.training.durations import seconds_in
 
 COSTS = ("parameters", "flops_per_row", "seconds", "peak_memory_mib", "latency_ms")
 """What a trial's network costs: its weights, operations a row, the training's seconds and memory, one row's answer in milliseconds."""
+
+KNOWN_BEFORE = ("parameters", "flops_per_row", "latency_ms")
+"""Of these, what the untrained network tells."""
 
 GAIN = "gain"
 KEYS = (
@@ -86,16 +90,24 @@ def read_tune(reader: Reader, tree: Any, keys: Keys) -> TuneSettings | None:
         except ConfigError as error:
             reader.found((*keys, "time"), str(error))
     if "objectives" in given:
-        wanted = given["objectives"]
-        parts["objectives"] = (wanted,) if isinstance(wanted, str) else tuple(map(str, wanted or ()))
-        if not parts["objectives"]:
-            reader.found(
-                (*keys, "objectives"), "expected at least one objective, got none; write gain, a task or a cost"
-            )
+        parts["objectives"] = _objectives(reader, given["objectives"], (*keys, "objectives"))
     if "seeds" in given:
-        parts["seeds"] = tuple(range(given["seeds"])) if isinstance(given["seeds"], int) else tuple(given["seeds"])
+        parts["seeds"] = read_seeds(reader, given["seeds"], (*keys, "seeds"))
     parts["constraints"] = _constraints(reader, given.get("constraints", {}), (*keys, "constraints"))
     return TuneSettings(**{key: value for key, value in parts.items() if value is not None})
+
+
+def _objectives(reader: Reader, tree: Any, keys: Keys) -> tuple[str, ...]:
+    if isinstance(tree, str):
+        return (tree,)
+    if tree is None or tree == []:
+        reader.found(keys, "expected at least one objective, got none; write gain, a task or a cost")
+        return ()
+    names = reader.value(tuple[str, ...], tree, keys) or ()
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            reader.found((*keys, place), f"expected each objective once, got '{name}' twice; take one out")
+    return tuple(names)
 
 
 def _constraints(reader: Reader, tree: Any, keys: Keys) -> tuple[Constraint, ...]:
@@ -105,7 +117,10 @@ def _constraints(reader: Reader, tree: Any, keys: Keys) -> tuple[Constraint, ...
     found = []
     for name, bound in given.items():
         settings = bound if isinstance(bound, Mapping) else {"at_most": bound}
+        before = len(reader.problems)
         reader.known(settings, (*keys, name), ("at_most", "at_least"))
+        if len(reader.problems) > before:
+            continue
         try:
             found.append(Constraint(name, settings.get("at_most"), settings.get("at_least")))
         except ConfigError as error:

@@ -50,6 +50,12 @@ def connect(place: str) -> Database:
     if place == "memory":
         return SQLite(None)
     scheme, mark, rest = place.partition("://")
+    try:
+        urlsplit(place).port  # noqa: B018  it is read when it is asked for
+    except ValueError as error:
+        raise ConfigError(
+            f"a study's address is postgresql://USER@HOST:PORT/NAME, and this one cannot be read ({error})"
+        ) from None
     if not mark:
         return SQLite(Path(place))
     if scheme == "sqlite":

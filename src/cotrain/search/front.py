@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy
 from numpy.typing import NDArray
@@ -20,17 +22,17 @@ def feasible(problem: Problem, trials: Sequence[Trial]) -> list[Trial]:
     kept = sorted((trial for trial in trials if problem.feasible(trial)), key=lambda trial: trial.number)
     if kept:
         return kept
-    complete = [trial for trial in trials if trial.state == "complete"]
-    if not complete:
+    judged = [trial for trial in trials if trial.state == "complete" or problem.violation(trial) > 0]
+    if not judged:
         raise StudyError(f"none of {len(trials)} trials is complete, so that there is nothing to choose from")
-    closest = min(complete, key=lambda trial: (problem.violation(trial), trial.number))
+    closest = min(judged, key=lambda trial: (problem.violation(trial), trial.number))
     off = [
         f"{one.name} {closest.values[one.name]:g} against {_bound(one.at_most, one.at_least)}"
         for one, excess in zip(problem.constraints, problem.excesses(closest), strict=True)
         if excess > 0
     ]
     raise StudyError(
-        f"none of {len(complete)} complete trials keeps the constraints; closest came trial {closest.number}: {', '.join(off)}; "
+        f"none of {len(judged)} trials keeps the constraints; closest came trial {closest.number}: {', '.join(off)}; "
         "loosen the bound or widen the search"
     )
 
@@ -74,6 +76,33 @@ def hypervolume(problem: Problem, trials: Sequence[Trial], reference: Sequence[f
     return float(HV(ref_point=corner)(losses(problem, kept))) if kept else 0.0
 
 
+@dataclass(frozen=True)
+class Rule:
+    """How one trial is picked. word: "knee", "task" or "budget". name: the number it speaks of. most: as much of it as may be."""
+
+    word: str
+    name: str = ""
+    most: float = math.inf
+
+
+def rule_of(text: str) -> Rule:
+    """What the words of a rule say (`pick`). Raises ConfigError for words that are none.
+
+    >>> rule_of("task=age"), rule_of("budget=parameters:1e6")
+    (Rule(word='task', name='age', most=inf), Rule(word='budget', name='parameters', most=1000000.0))
+    """
+    word, _, rest = text.partition("=")
+    if text == "knee" or (word == "task" and rest):
+        return Rule(word, rest)
+    if word == "budget" and rest:
+        name, _, most = rest.rpartition(":")
+        try:
+            return Rule(word, name or rest, float(most))
+        except ValueError:
+            raise ConfigError(f"budget={rest}: NAME:MOST is expected, for instance budget={name or rest}:10") from None
+    raise ConfigError(unknown("pick", text, ["knee", "task=NAME", "budget=NAME:MOST"]))
+
+
 def pick(problem: Problem, trials: Sequence[Trial], rule: str = "knee") -> Trial:
     """One trial: "knee", "task=NAME" or "budget=NAME:MOST". The lowest number among equals.
 
@@ -84,16 +113,14 @@ def pick(problem: Problem, trials: Sequence[Trial], rule: str = "knee") -> Trial
 
     Raises ConfigError for another rule or an unknown name, StudyError where no trial qualifies.
     """
-    word, _, rest = rule.partition("=")
-    if rule == "knee":
+    asked = rule_of(rule)
+    if asked.word == "knee":
         front = pareto_front(problem, trials)
         return front[int(scaled(losses(problem, front)).sum(axis=1).argmin())]
-    if word == "task" and rest:
-        problem.objective(rest)
-        return _best(problem, feasible(problem, trials), rest)
-    if word == "budget" and rest:
-        return _within(problem, feasible(problem, trials), rest)
-    raise ConfigError(f"{unknown('pick', rule, ['knee', 'task=NAME', 'budget=NAME:MOST'])}")
+    if asked.word == "task":
+        problem.objective(asked.name)
+        return _best(problem, feasible(problem, trials), asked.name)
+    return _within(problem, feasible(problem, trials), asked.name, asked.most)
 
 
 def scaled(points: Losses) -> Losses:
@@ -109,18 +136,13 @@ def _best(problem: Problem, kept: Sequence[Trial], name: str) -> Trial:
     return min(kept, key=lambda trial: (*(one.loss(trial.values[one.name]) for one in order), trial.number))
 
 
-def _within(problem: Problem, kept: Sequence[Trial], budget: str) -> Trial:
-    name, _, text = budget.partition(":")
+def _within(problem: Problem, kept: Sequence[Trial], name: str, most: float) -> Trial:
     measured = sorted({name for trial in kept for name in trial.values})
     if name not in measured:
         raise ConfigError(f"budget: {unknown('number', name, measured)}")
-    try:
-        most = float(text)
-    except ValueError:
-        raise ConfigError(f"budget={budget}: NAME:MOST is expected, for instance budget={name}:10") from None
     inside = [trial for trial in kept if trial.values.get(name, numpy.inf) <= most]
     if not inside:
         least = min(trial.values[name] for trial in kept if name in trial.values)
-        raise StudyError(f"budget={budget}: no trial has {name} of at most {most:g}; the least is {least:g}")
+        raise StudyError(f"budget={name}:{most:g}: no trial has {name} of at most {most:g}; the least is {least:g}")
     aims = [objective.name for objective in problem.objectives if objective.name != name]
     return _best(problem, inside, aims[0] if aims else name)

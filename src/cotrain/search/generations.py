@@ -28,7 +28,7 @@ from cotrain.search.space import Parameter, Parameters, Space
 from cotrain.search.trial import Trial
 
 FARTHEST = 1e9
-"""No trial counts as farther beyond its constraints than this."""
+"""No trial counts as farther beyond its constraints, or as worse, than this."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,9 @@ def _outcome(problem: Problem, trial: Trial) -> Outcome | None:
     losses = problem.losses(trial)
     if losses is None:
         return None
-    return Outcome(dict(trial.parameters), losses, min(problem.violation(trial), FARTHEST))
+    return Outcome(
+        dict(trial.parameters), tuple(min(loss, FARTHEST) for loss in losses), min(problem.violation(trial), FARTHEST)
+    )
 
 
 def drawn(space: Space, seed: int) -> Parameters:

@@ -104,12 +104,17 @@ class Problem:
         raise ConfigError(unknown("objective", name, [objective.name for objective in self.objectives]))
 
     def losses(self, trial: Trial) -> tuple[float, ...] | None:
-        """One number an objective, less is better; of a pruned trial its last intermediate value; None where there is nothing."""
+        """One number an objective, less is better; of a pruned trial its last intermediate value; None where there is nothing.
+
+        A trial that was ended because it breaks a constraint has no such numbers, and is worse than any: inf.
+        """
         if trial.state == "complete":
             return tuple(objective.loss(trial.values[objective.name]) for objective in self.objectives)
         if trial.state == "pruned" and len(self.objectives) == 1 and trial.intermediate:
             last = trial.intermediate[max(trial.intermediate)]
             return (self.objectives[0].loss(last),) if math.isfinite(last) else None
+        if trial.state == "pruned" and self.violation(trial) > 0:
+            return (math.inf,) * len(self.objectives)
         return None
 
     def excesses(self, trial: Trial) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +39,8 @@ class Store:
     """The trials of one study at one place. May be used from several threads.
 
     place: see `cotrain.search.database.connect`. name: the study's; one database holds many. definition: plain values that say what is
-    searched and how; a study that is there already must have the same. wanted: how many trials. lease: seconds a number stays with a
+    searched and how; a study that is there already must have the same. wanted: how many trials. first: parameters of trials 0, 1, ..., asked
+    for in the transaction that makes the study, so that they are there once, however many workers begin it. lease: seconds a number stays with a
     worker that does not renew it. attempts: how often a number is begun before it counts as failed (a trial that takes its worker down
     with it must not take all).
     """
@@ -51,6 +52,7 @@ class Store:
         definition: Mapping[str, Any],
         wanted: int,
         *,
+        first: Sequence[Mapping[str, Any]] = (),
         lease: float = 60.0,
         attempts: int = 3,
     ) -> None:
@@ -60,19 +62,27 @@ class Store:
         self._seen = 0
         self._lock = threading.Lock()
         try:
-            self._begin(definition, wanted)
+            self._begin(definition, wanted, first)
         except CotrainError:
             self._database.close()
             raise
 
-    def _begin(self, definition: Mapping[str, Any], wanted: int) -> None:
+    def _begin(self, definition: Mapping[str, Any], wanted: int, first: Sequence[Mapping[str, Any]]) -> None:
         text = json.dumps(definition, sort_keys=True)
         insert = (
             f"INSERT INTO cotrain_studies VALUES (?, ?, ?, ?, 0, {self._database.now}) ON CONFLICT (name) DO NOTHING"
         )
+        guess = (
+            "INSERT INTO cotrain_trials SELECT name, ?, 'waiting', 0, '', 0.0, clock, ? FROM cotrain_studies "
+            "WHERE name = ? AND definition = ? ON CONFLICT (study, number) DO NOTHING"
+        )
         self._database.batch(*self._database.prepare, *((sql, ()) for sql in TABLES), durable=True)
-        _, found = self._database.batch(
+        *_, found = self._database.batch(
             (insert, (self.name, FORMAT, text, wanted)),
+            *(
+                (guess, (number, _body(Trial(number=0, parameters=one)), self.name, text))
+                for number, one in enumerate(first)
+            ),
             ("SELECT format, definition FROM cotrain_studies WHERE name = ?", (self.name,)),
             durable=True,
         )
@@ -247,9 +257,9 @@ def refuse_other(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any])
     differ = [key for key in sorted({*stored, *asked}) if stored.get(key) != asked.get(key)]
     if differ:
         first = differ[0]
+        values = f" ({first} {_short(stored.get(first))}, now {_short(asked.get(first))})"
         raise ConfigError(
-            f"study '{name}' is there already and was begun with another {', '.join(differ)} "
-            f"({first} {_short(stored.get(first))}, now {_short(asked.get(first))}); "
+            f"study '{name}' is there already and was begun with another {', '.join(differ)}{'' if first == 'config' else values}; "
             "give this study a name of its own, or go on with the config it was begun with"
         )
 

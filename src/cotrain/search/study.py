@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -31,7 +31,8 @@ class Study:
 
     problem: space, objectives, constraints. sampler, pruner: settings objects. trials: how many in all (a grid may have fewer). seed: what
     all draws come from. place: "memory", a file, sqlite:///FILE or postgresql://USER@HOST/NAME. name: one place holds many studies.
-    config: a word for everything else that a trial depends on (a hash of the config); a study of another one is refused. lease: seconds
+    config: a word for everything else that a trial depends on (a hash of the config); a study of another one is refused. first: parameters of the
+    first trials (good guesses), asked for once, however many workers begin the study. lease: seconds
     after which the trial of a worker that fell silent is begun again. attempts: how often at most.
 
     >>> from cotrain.search.problem import Objective
@@ -56,6 +57,7 @@ class Study:
         place: str = "memory",
         name: str = "study",
         config: str = "",
+        first: Sequence[Mapping[str, Any]] = (),
         lease: float = 60.0,
         attempts: int = 3,
     ) -> None:
@@ -75,7 +77,8 @@ class Study:
             "seed": seed,
             "config": config,
         }
-        self.store = Store(place, name, definition, self.wanted, lease=lease, attempts=attempts)
+        guesses = [problem.space.checked(one) for one in first]
+        self.store = Store(place, name, definition, self.wanted, first=guesses, lease=lease, attempts=attempts)
 
     def ask(self, *, until: float | None = None) -> Trial | None:
         """The next trial to run, with its parameters and seed; None when all wanted trials are finished.
@@ -126,9 +129,10 @@ class Study:
         """The trial came to nothing; it counts as finished. False: as in `tell`."""
         return self.store.write(replace(trial, state="failed", error=error, seconds=seconds))
 
-    def prune(self, trial: Trial, *, seconds: float = 0.0) -> bool:
-        """The trial was ended early. False: as in `tell`."""
-        return self.store.write(replace(trial, state="pruned", seconds=seconds))
+    def prune(self, trial: Trial, values: Mapping[str, float] | None = None, *, seconds: float = 0.0) -> bool:
+        """The trial was ended early. values: what was measured all the same, such as what breaks a bound. False: as in `tell`."""
+        finite = {name: float(value) for name, value in (values or {}).items() if math.isfinite(value)}
+        return self.store.write(replace(trial, state="pruned", values=finite, seconds=seconds))
 
     def report(self, trial: Trial, step: int, value: float) -> tuple[Trial, bool]:
         """The running trial with an intermediate value of the objective, and whether it should end here.

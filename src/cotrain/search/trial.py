@@ -15,7 +15,8 @@ class Trial:
     """What was tried under one number, and what came of it. Once finished it never changes.
 
     number: 0, 1, ...: one a trial, none twice. parameters: {parameter: value}, empty while none were proposed.
-    state: "waiting" (asked for, not begun), "running", "complete" (has values), "pruned" (ended early, has intermediate values),
+    state: "waiting" (asked for, not begun), "running", "complete" (has values), "pruned" (ended early, has intermediate values,
+    or the values that break a bound),
     "failed" (has an error). values: {name: number}: everything that was measured, objectives and what constraints look at.
     intermediate: {step: value of the objective} while it ran. seconds: how long it took. seed: what the trial's own random numbers come
     from. worker: who ran it. attempt: 1, 2, ...: how often it was begun (a dead worker's trial is begun again). error: why it failed.

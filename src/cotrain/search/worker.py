@@ -15,7 +15,11 @@ FAILURES: tuple[type[Exception], ...] = (CotrainError, ArithmeticError, RuntimeE
 
 
 class Pruned(Exception):  # noqa: N818  an event, no error
-    """Raised inside a trial that is not worth going on with."""
+    """Raised inside a trial that is not worth going on with. values: what was measured of it all the same."""
+
+    def __init__(self, values: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        self.values = dict(values or {})
 
 
 @dataclass
@@ -54,8 +58,8 @@ def work(study: Study, objective: Objective, *, until: float | None = None) -> i
             with study.held(trial):
                 values = objective(running)
             told = study.tell(running.trial, values, seconds=time.perf_counter() - begun)
-        except Pruned:
-            told = study.prune(running.trial, seconds=time.perf_counter() - begun)
+        except Pruned as ended:
+            told = study.prune(running.trial, ended.values, seconds=time.perf_counter() - begun)
         except FAILURES as error:
             told = study.fail(running.trial, f"{type(error).__name__}: {error}", seconds=time.perf_counter() - begun)
         except BaseException:
