@@ -12,7 +12,7 @@ columns and an encoder of its own and the trunk in common; nothing but the param
 
 `rank`: networks of two layers of 64, the same rows, budget and stopping for all. Predicted: the mean cosine of the others' gradients with the task's, at the
 features, during the joint training. Trained: 1 - error / error alone, test RMSE, means over the seeds; for all targets together, and
-for 16 groups of three drawn at random. Spearman's correlation over tasks (over tasks in groups), with a 95 % interval of the bootstrap over
+for groups of three drawn at random. Spearman's correlation over tasks (over tasks in groups), with a 95 % interval of the bootstrap over
 tasks (groups). Every training is kept in FOLDER/rank.jsonl; a second call goes on.
 
 `cost`: CPU seconds of one thread, pairs in turn, median of the pairs' ratios with the smallest and the largest, a look every 10 steps.
@@ -149,10 +149,10 @@ def grouped(document: dict[str, Any]) -> str:
 # ------------------------------------------------------------------------------------------------------------------------------- rank
 
 
-def trainings(targets: Sequence[str], seeds: int) -> Iterator[tuple[str, tuple[str, ...], int]]:
+def trainings(targets: Sequence[str], seeds: int, groups: int) -> Iterator[tuple[str, tuple[str, ...], int]]:
     """(way, tasks, seed): all together and each alone first, then groups of three drawn at random."""
     draw = np.random.default_rng(0)
-    drawn = {tuple(sorted(draw.choice(len(targets), SIZE, replace=False).tolist())) for _ in range(GROUPS)}
+    drawn = {tuple(sorted(draw.choice(len(targets), SIZE, replace=False).tolist())) for _ in range(groups)}
     for seed in range(seeds):
         yield "all", tuple(targets), seed
         for name in targets:
@@ -162,7 +162,7 @@ def trainings(targets: Sequence[str], seeds: int) -> Iterator[tuple[str, tuple[s
             yield "group", tuple(targets[place] for place in group), seed
 
 
-def ranked(name: str, folder: Path, seeds: int) -> None:
+def ranked(name: str, folder: Path, seeds: int, groups: int) -> None:
     """Train what is missing, and keep each training on a line of its own."""
     kept = folder / "rank.jsonl"
     done = {(one["set"], one["way"], tuple(one["tasks"]), one["seed"]) for one in lines(kept)}
@@ -170,7 +170,7 @@ def ranked(name: str, folder: Path, seeds: int) -> None:
     targets = [column for column in frame.columns if column.startswith("target_")]
     train = {"epochs": 60, "batch_size": 64, "optimizer": {"lr": 0.003}, "early_stopping": {"patience": 15}}
     ready: dict[int, tuple[Config, Rows]] = {}
-    for way, tasks, seed in trainings(targets, seeds):
+    for way, tasks, seed in trainings(targets, seeds, groups):
         if (name, way, tasks, seed) in done:
             continue
         if seed not in ready:
@@ -254,7 +254,7 @@ def rank(given: argparse.Namespace) -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     for name in given.sets:
         if not given.only_table:
-            ranked(name, given.folder, given.seeds)
+            ranked(name, given.folder, given.seeds, given.groups)
     print(
         "| set | points | predicted | trained gain, median | Spearman | 95 % interval | p |\n|---|---|---|---|---|---|---|"
     )
@@ -363,6 +363,7 @@ def main() -> None:
     parser.add_argument("what", choices=("clusters", "strangers", "rank", "cost"))
     parser.add_argument("sets", nargs="*", default=list(SETS), help="of rank")
     parser.add_argument("--seeds", type=int, default=None)
+    parser.add_argument("--groups", type=int, default=GROUPS, help="of rank: so many groups of three at random")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="where metr_la_week lies")
     parser.add_argument("--folder", type=Path, default=Path("runs/affinity"), help="where what is trained is kept")
     parser.add_argument("--figure", type=Path, help="an SVG file to write")

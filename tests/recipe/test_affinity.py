@@ -110,7 +110,9 @@ def test_a_pair_that_is_never_met_has_no_number_and_is_not_put_together() -> Non
 
 def test_a_mean_within_two_standard_errors_of_zero_counts_for_nothing() -> None:
     epoch = {"looks": {"a|b": 5}, "cosines": {"a|b": 0.2}, "spread": {"a|b": 0.9}, "shares": {"a>b": 1.0, "b>a": 1.0}}
-    assert found([epoch], ["a", "b"], AffinitySettings())["groups"] == [["a"], ["b"]]
+    kept = found([epoch], ["a", "b"], AffinitySettings())
+    assert kept["groups"] == [["a"], ["b"]]
+    assert kept["verdict"].startswith("Too few looks to tell: 5 that count")
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from cotrain.core.state import plain, write_json
 from cotrain.recipe.config import Config
 from cotrain.recipe.folder import read_json
-from cotrain.recipe.measured_affinity import found, joined, measured
+from cotrain.recipe.measured_affinity import ENOUGH, found, joined, measured
 from cotrain.recipe.reader import Choice
 from cotrain.recipe.rows import Rows
 from cotrain.sharing.branched import AUTO
@@ -131,4 +131,5 @@ def telling(watcher: Watcher | None, document: Document | None) -> Watcher | Non
     """The watcher, told of the groups that were found."""
     if watcher is None or document is None:
         return watcher
-    return Telling(watcher, found={"groups": said(document["groups"])})
+    few = document.get("looks", ENOUGH) < ENOUGH
+    return Telling(watcher, found={"groups": said(document["groups"]) + (" (too few looks to tell)" if few else "")})

@@ -15,6 +15,7 @@ from cotrain.recipe.augmenting import build_augmentation
 from cotrain.recipe.auto_groups import asks, one_group, with_groups
 from cotrain.recipe.build import build_engine, build_model
 from cotrain.recipe.config import Config
+from cotrain.recipe.measured_affinity import joined
 from cotrain.recipe.problems import ConfigProblems, Keys, Problem, dotted
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.training.cost import cost
@@ -59,7 +60,7 @@ def _culprit(config: Config, message: str) -> Keys:
     written = tuple(message.partition(": ")[0].split("."))
     if written[0] in ("inputs", "fusion") and len(written) > 1:
         return written
-    if message.startswith(("train.", "augment.")):
+    if message.startswith(("train.", "augment.", "affinity.")):
         return tuple(message.split(" ")[0].rstrip(":").split("."))
     chosen = {"encoder": config.encoder.name, "sharing": config.sharing.name, "balance": config.balance.name}
     for key, name in chosen.items():
@@ -84,6 +85,8 @@ def _inputs(config: Config) -> dict[str, str]:
 def _plan(config: Config, rows: Rows) -> dict[str, Any]:
     examples = [one.first("train", 64) for one in sources_of(rows.data)]
     closed = with_groups(config, one_group(config)) if asks(config) else config
+    if asks(config) and len(config.tasks) > 1:
+        joined(config)  # says where gradients cannot be compared
     model = build_model(closed, list(rows.tasks)).build(rows.specs, examples[0].inputs)
     settings = config.train
     begun = None if settings.warm_start is None else warm_start_(model, settings.warm_start)

@@ -34,6 +34,9 @@ SURE = 2.0
 LOOKS = 30
 """So many looks count at least, where there are as many steps."""
 
+ENOUGH = 10
+"""Of fewer looks nothing is concluded."""
+
 Records = Sequence[Mapping[str, Any]]
 
 
@@ -119,13 +122,14 @@ def found(records: Records, tasks: Sequence[str], settings: AffinitySettings) ->
             return 0.0
         return mean if settings.by == "cosine" else shares[f"{one}>{other}"]
 
+    looks = max(count for _, _, count in pairs.values())
     matrix = [[0.0 if one == other else does(one, other) for other in tasks] for one in tasks]
     grouping = grouped(tasks, matrix, most=settings.groups, margin=settings.margin, objective=settings.objective)
     return {
         "format": FORMAT,
         "tasks": list(tasks),
         "settings": dataclasses.asdict(settings),
-        "looks": max(count for _, _, count in pairs.values()),
+        "looks": looks,
         "pairs": [
             {
                 "first": one,
@@ -143,7 +147,7 @@ def found(records: Records, tasks: Sequence[str], settings: AffinitySettings) ->
         "groups": [list(group) for group in grouping.groups],
         "predicted": dict(grouping.values),
         "exact": grouping.exact,
-        "verdict": sentence(grouping),
+        "verdict": sentence(grouping) if looks >= ENOUGH else too_few(looks),
     }
 
 
@@ -162,6 +166,15 @@ def sentence(grouping: Grouping) -> str:
     parts += [f"train {_listed(alone)} apart"] if alone else []
     words = "; ".join(parts)
     return f"{words[0].upper()}{words[1:]}."
+
+
+def too_few(looks: int) -> str:
+    """What is said of a training that was over too soon.
+
+    >>> too_few(3)
+    'Too few looks to tell: 3 that count, at least 10 are wanted. Train longer, or look more often (affinity.every).'
+    """
+    return f"Too few looks to tell: {looks} that count, at least {ENOUGH} are wanted. Train longer, or look more often (affinity.every)."
 
 
 def _pairs(tasks: Sequence[str]) -> list[tuple[str, str]]:
