@@ -61,6 +61,7 @@ MISTAKES = [
     Mistake("a key of tune", tune("trial: 3"), at="13:8", path="tune.trial", says=("did you mean 'trials'?",)),
     Mistake("no trials", tune("trials: 0"), at="13:16", path="tune.trials", says=("at least one trial, got 0",)),
     Mistake("a time in words", tune("time: soon"), at="13:14", path="tune.time", says=("90s", "'soon'")),
+    Mistake("a lease in words", tune("lease: long"), at="13:15", path="tune.lease", says=("90s", "'long'")),
     Mistake("no seeds", tune("seeds: 0"), at="13:15", path="tune.seeds", says=("got 0",)),
     Mistake("a word among seeds", tune("seeds: [0, a]"), at="13:19", path="tune.seeds[1]", says=("expected a whole number", "'a'")),
     Mistake("tune as a word", {**LR, "seed: 0": "tune: tpe"}, at="13:7", path="tune", says=("a mapping with keys such as sampler, trials", "'tpe'")),

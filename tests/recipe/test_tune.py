@@ -163,6 +163,35 @@ def test_a_network_beyond_a_bound_that_is_known_before_is_not_trained(
     assert trained[2:] == [states["[4]"]["values"]["parameters"]]  # the first two are the baseline
 
 
+def test_values_that_were_tried_are_not_trained_again_and_more_trials_may_be_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+
+    def counted(*given: Any, **settings: Any) -> Trained:
+        trained.append(settings["seed"])
+        return train_network(*given, **settings)
+
+    monkeypatch.setattr("cotrain.recipe.tune.train_network", counted)
+    few = {"search": {"choice": [1e-5, 1e-2], "default": 1e-5}}
+    about: dict[str, Any] = {
+        "train": {"epochs": 1, "batch_size": 64, "optimizer": {"lr": few}},
+        "compare": {"boosting": False},
+    }
+    settings = {"sampler": "random", "seeds": 1, "single": False}
+    first = kept(tune(search(**about, tune={**settings, "trials": 1}), folder=tmp_path / "run"))
+    path = tune(search(**about, tune={**settings, "trials": 6}), folder=tmp_path / "run", resume=True)
+    document = kept(path)
+    assert document["trials"][:1] == first["trials"]
+    assert first["picked"] == 0
+    assert document["picked"] > 0  # another winner takes the place of the first
+    assert cotrain.load(path).config.train.optimizer.lr == pytest.approx(1e-2)
+    assert [one["state"] for one in document["trials"]] == ["complete"] * 6
+    assert len(trained) == 2 + 2  # the baseline's two networks, and a network for each of two values
+    gains = {one["parameters"]["train.optimizer.lr"]: one["values"]["gain"] for one in document["trials"]}
+    assert all(one["values"]["gain"] == gains[one["parameters"]["train.optimizer.lr"]] for one in document["trials"])
+
+
 def test_a_pruner_ends_trials_that_lag_behind(tmp_path: Path) -> None:
     pruner = {"name": "median", "startup": 1, "warmup": 0}
     found = search(tune={"sampler": "random", "trials": 5, "seeds": 1, "single": False, "pruner": pruner})

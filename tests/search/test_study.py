@@ -6,7 +6,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -22,7 +22,9 @@ from cotrain.search.grid import Grid
 from cotrain.search.median import Median
 from cotrain.search.problem import Constraint, Problem
 from cotrain.search.random_search import Random
+from cotrain.search.space import Parameters, Space
 from cotrain.search.study import Study
+from cotrain.search.trial import Trial
 from cotrain.search.worker import Pruned, Running, work
 
 pytest.importorskip("optuna")
@@ -30,6 +32,13 @@ pytest.importorskip("optuna")
 PROBLEM = PROBLEMS["numbers"]
 NAMES = (f"study {count}" for count in itertools.count())
 Open = Callable[..., Study]
+
+
+class Stubborn(Random):
+    """Asks for the same point every time."""
+
+    def ask(self, problem: Problem, trials: Sequence[Trial], number: int, seed: int) -> Parameters:
+        return {"a": 1}
 
 
 @pytest.fixture
@@ -212,6 +221,16 @@ def test_workers_that_begin_at_the_same_moment_ask_for_the_first_trial_once(shar
         trials = study.trials()
     assert [trial.parameters == given for trial in trials] == [True, False, False, False]
     assert [trial.number for trial in trials] == [0, 1, 2, 3]
+
+
+def test_no_worker_begins_what_another_one_is_at(opened: Open) -> None:
+    problem = Problem(Space.from_json({"a": {"choice": [1, 2, 3]}}), PROBLEM.objectives)
+    study = opened(problem=problem, sampler=Stubborn(), trials=4)
+    asked = [study.ask() for _ in range(4)]
+    values = [dict(trial.parameters)["a"] for trial in asked if trial is not None]
+    assert sorted(values[:3]) == [1, 2, 3]
+    assert values[0] == 1
+    assert values[3] in (1, 2, 3)  # nothing else is left
 
 
 def test_a_first_trial_is_a_point_of_the_space() -> None:

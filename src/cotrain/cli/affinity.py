@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from cotrain.cli.options import Config, Preset, TimeLimit, again
+
 
 def affinity(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config, such as census.yaml.")],
+    config: Config,
     check: Annotated[
         bool,
         typer.Option("--check", help="Also train every task alone and every group, and say whether the groups hold."),
@@ -21,13 +23,8 @@ def affinity(
         typer.Option(help="Where the run goes; runs/<name>-affinity if not given. Never overwritten."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="fast, good or best: fills in what the config does not say; its own if not given."),
-    ] = None,
-    time_limit: Annotated[
-        str | None, typer.Option(help="How long each network may train at most, such as 90s, 2m or 1h.")
-    ] = None,
+    preset: Preset = None,
+    time_limit: TimeLimit = None,
 ) -> None:
     """Find out which tasks belong together.
 
@@ -52,16 +49,8 @@ def affinity(
         where = affinity_of(settings, folder=folder, check=check, resume=resume, progress=say, watcher=progress())
     except KeyboardInterrupt:
         say(f"\nstopped; what was trained is kept in {newest_folder(f'{settings.name}-affinity', folder)}")
-        options = "".join(
-            (
-                " --check" if check else "",
-                f" --groups {groups}" if groups else "",
-                f" --folder {folder}" if folder else "",
-                f" --preset {preset}" if preset else "",
-                f" --time-limit {time_limit}" if time_limit else "",
-            )
-        )
-        say(f"go on with: cotrain affinity {config}{options} --resume")
+        asked = {"--check": check, "--groups": groups, "--folder": folder}
+        say(again("affinity", config, {**asked, "--preset": preset, "--time-limit": time_limit}))
         raise typer.Exit(130) from None
     print_affinity(json.loads((Path(where) / "affinity.json").read_text(encoding="utf-8")))
     typer.echo(str(where))

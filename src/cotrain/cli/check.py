@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
+from cotrain.cli.options import Config, Preset
 
 
 def check(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config, such as census.yaml.")],
-    preset: Annotated[
-        str | None,
-        typer.Option(help="fast, good or best: fills in what the config does not say; its own if not given."),
-    ] = None,
+    config: Config,
+    preset: Preset = None,
 ) -> None:
     """Find all problems of a config and its data, at once.
 

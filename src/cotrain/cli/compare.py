@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from cotrain.cli.options import Config, Preset, TimeLimit, again
+
 
 def compare(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config, such as census.yaml.")],
+    config: Config,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds; a verdict needs five.")] = None,
     folder: Annotated[
         Path | None,
@@ -18,16 +20,8 @@ def compare(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted comparison; nothing is trained twice.")
     ] = False,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="fast, good or best: fills in what the config does not say; its own if not given."),
-    ] = None,
-    time_limit: Annotated[
-        str | None,
-        typer.Option(
-            help="How long each network may train at most, such as 90s, 2m or 1h; the config's own if not given."
-        ),
-    ] = None,
+    preset: Preset = None,
+    time_limit: TimeLimit = None,
 ) -> None:
     """Find out whether sharing helped.
 
@@ -56,15 +50,8 @@ def compare(
     except KeyboardInterrupt:
         kept = newest_folder(f"{settings.name}-compare", folder)
         say(f"\nstopped; every training that was finished is kept in {kept}")
-        options = "".join(
-            (
-                f" --seeds {seeds}" if seeds else "",
-                f" --folder {folder}" if folder else "",
-                f" --preset {preset}" if preset else "",
-                f" --time-limit {time_limit}" if time_limit else "",
-            )
-        )
-        say(f"go on with: cotrain compare {config}{options} --resume")
+        options = {"--seeds": seeds, "--folder": folder, "--preset": preset, "--time-limit": time_limit}
+        say(again("compare", config, options))
         raise typer.Exit(130) from None
     print_verdict(json.loads((Path(where) / "compare.json").read_text(encoding="utf-8")))
     typer.echo(str(where))

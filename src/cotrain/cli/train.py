@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from cotrain.cli.options import Config, Preset, TimeLimit, again
+
 
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config, such as census.yaml.")],
+    config: Config,
     folder: Annotated[
         Path | None, typer.Option(help="Where the run goes; runs/<name> if not given. Never overwritten.")
     ] = None,
@@ -20,14 +22,8 @@ def train(
             help="Go on where an interrupted training of this config stood: in --folder, or the newest runs/<name>.",
         ),
     ] = False,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="fast, good or best: fills in what the config does not say; its own if not given."),
-    ] = None,
-    time_limit: Annotated[
-        str | None,
-        typer.Option(help="How long to train at most, such as 90s, 2m or 1h; the config's own if not given."),
-    ] = None,
+    preset: Preset = None,
+    time_limit: TimeLimit = None,
 ) -> None:
     """Train what a config describes.
 
@@ -47,10 +43,7 @@ def train(
         run = train_config(settings, folder=folder, resume=resume, progress=progress())
     except Interrupted as stopped:
         say(f"\nstopped in epoch {stopped.epoch} after {stopped.step} steps; everything is saved in {stopped.folder}")
-        where = f" --folder {folder}" if folder else ""
-        more = f" --time-limit {time_limit}" if time_limit is not None else ""
-        more += f" --preset {preset}" if preset is not None else ""
-        say(f"go on with: cotrain train {config}{where}{more} --resume")
+        say(again("train", config, {"--folder": folder, "--time-limit": time_limit, "--preset": preset}))
         raise typer.Exit(130) from None
     print_scores(run.metrics)
     typer.echo(str(run.folder))

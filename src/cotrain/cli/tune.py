@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from cotrain.cli.options import Preset, again
 
 if TYPE_CHECKING:
     from cotrain.recipe.tune import Tuning
@@ -45,9 +46,7 @@ def tune(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted tuning; no trial is run twice.")
     ] = False,
-    preset: Annotated[
-        str | None, typer.Option(help="fast, good or best: fills in what the config does not say.")
-    ] = None,
+    preset: Preset = None,
 ) -> None:
     """Find better settings by trials on the validation rows.
 
@@ -69,8 +68,9 @@ def tune(
         where = run(search, folder=folder, resume=resume, workers=workers, only_work=work, progress=say, watch=shown())
     except KeyboardInterrupt:
         say(f"\nstopped; every finished trial is kept in {newest_folder(f'{search.config.name}-tune', folder)}")
-        rest = [word for word in sys.argv[2:] if word not in (str(config), "--resume")]
-        say(f"go on with: cotrain tune {' '.join([str(config), *rest])} --resume")
+        options: dict[str, object] = {f"--{name}": value for name, value in asked.items()}
+        options |= {"--auto": auto, "--workers": workers, "--work": work, "--folder": folder, "--preset": preset}
+        say(again("tune", config, options))
         raise typer.Exit(130) from None
     if not work:
         print_verdict(read_json(where / "compare.json"))

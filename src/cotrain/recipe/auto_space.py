@@ -102,11 +102,26 @@ def _encoder(config: Config) -> dict[str, Any]:
     known = settings_of(cls)
     given = choice_dict(config.encoder)
     out: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"name": given}
-    if "widths" in known and all(isinstance(one, int) for one in out.get("widths", known["widths"].default)):
+    if "filters" in known:  # whose widths are the words a filter sees
+        many = int(out.get("filters", known["filters"].default))
+        out["filters"] = _choice(tuple(sorted({max(1, many // 2), many, 2 * many})), many)
+    elif "widths" in known and all(isinstance(one, int) for one in out.get("widths", known["widths"].default)):
         own = [int(one) for one in out.get("widths", known["widths"].default)]
-        shapes = {tuple(own)} | {(width,) * depth for width in (64, 128, 256) for depth in (1, 2, 3)}
-        out["widths"] = {"search": {"choice": [list(one) for one in sorted(shapes)], "default": own}}
+        out["widths"] = {"search": {"choice": _shapes(own, pictures="kernel" in known), "default": own}}
     if "dropout" in known:
         own_dropout = float(out.get("dropout", known["dropout"].default))
         out["dropout"] = {"search": {"low": 0.0, "high": max(0.5, own_dropout), "default": own_dropout}}
     return out
+
+
+def _shapes(own: list[int], *, pictures: bool) -> list[list[int]]:
+    """Widths of layers to choose from: for columns one to three of 64, 128 or 256, for pictures half and twice as many channels each.
+
+    >>> _shapes([16, 32], pictures=True)
+    [[8, 16], [16, 32], [32, 64]]
+    """
+    if pictures:
+        found = {tuple(max(1, width * times // 2) for width in own) for times in (1, 2, 4)}
+    else:
+        found = {tuple(own)} | {(width,) * depth for width in (64, 128, 256) for depth in (1, 2, 3)}
+    return [list(one) for one in sorted(found)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -128,10 +130,18 @@ def _several(
 
 
 def run_worker(search: Tuning, path: Path, place: str, seconds: float | None) -> None:
-    """One worker process."""
+    """One worker process. It does not outlive the one that began it, even if that is killed: its trial is then begun again."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     study = search.study(place)
     work(study, Trials(search, path), until=None if seconds is None else time.monotonic() + seconds)
     study.close()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def final(search: Tuning, picked: Trial) -> tuple[Config, dict[str, Config]]:

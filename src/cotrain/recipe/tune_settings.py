@@ -33,6 +33,7 @@ KEYS = (
     "seeds",
     "single",
     "storage",
+    "lease",
     "seed",
 )
 
@@ -44,7 +45,7 @@ class TuneSettings:
     primary error), costs; several give a front. constraints: on the same names. pick: which point of the front is taken: knee, task=NAME
     or budget=NAME:MOST. seeds: with which the winner is trained again before it meets the test rows. single: whether single-task networks
     are tuned with as many trials too, so that the gain is one over a baseline that had the same chance. storage: a file or URL that workers
-    share; None: a file in the tuning's folder. seed: of the sampler.
+    share; None: a file in the tuning's folder. lease: seconds after which the trial of a worker that fell silent is begun again. seed: of the sampler.
     """
 
     sampler: Choice = field(default_factory=lambda: Choice("tpe"))
@@ -58,6 +59,7 @@ class TuneSettings:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     single: bool = True
     storage: str | None = None
+    lease: float = 60.0
     seed: int = 0
 
 
@@ -84,11 +86,12 @@ def read_tune(reader: Reader, tree: Any, keys: Keys) -> TuneSettings | None:
         reader.found(
             (*keys, "rows"), f"expected at least one training row, got {parts['rows']}; leave it out for all rows"
         )
-    if given.get("time") is not None:
-        try:
-            parts["time"] = seconds_in("tune.time", given["time"])
-        except ConfigError as error:
-            reader.found((*keys, "time"), str(error))
+    for key in ("time", "lease"):
+        if given.get(key) is not None:
+            try:
+                parts[key] = seconds_in(f"tune.{key}", given[key])
+            except ConfigError as error:
+                reader.found((*keys, key), str(error))
     if "objectives" in given:
         parts["objectives"] = _objectives(reader, given["objectives"], (*keys, "objectives"))
     if "seeds" in given:

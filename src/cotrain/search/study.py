@@ -17,10 +17,15 @@ from cotrain.core.errors import ConfigError, StudyError
 from cotrain.core.gallery import settings_of
 from cotrain.search.draws import seed32
 from cotrain.search.fits import refuse_pruning, refuse_unfit
+from cotrain.search.generations import drawn
 from cotrain.search.problem import Problem
 from cotrain.search.protocol import Pruner, Sampler
+from cotrain.search.space import Parameters
 from cotrain.search.store import Store
 from cotrain.search.trial import Trial
+
+DRAWS = 20
+"""So often a point that nobody is at is drawn, before one is run beside itself; a small space has none left."""
 
 POLL = 0.25
 """Seconds between two looks for something to do, at most; a quarter of the lease where that is less."""
@@ -103,10 +108,22 @@ class Study:
         """The trial with parameters and seed; None if it was given to another worker while they were sought."""
         parameters = dict(trial.parameters)
         if not parameters:
-            finished = [other for other in self.store.trials() if other.finished]
+            others = self.store.trials()
+            finished = [other for other in others if other.finished]
             parameters = self.sampler.ask(self.problem, finished, trial.number, self.seed)
+            parameters = self._elsewhere(
+                parameters, [dict(one.parameters) for one in others if not one.finished], trial.number
+            )
         trial = replace(trial, parameters=parameters, seed=1 + seed32(self.seed, "trial", trial.number) // 2)
         return trial if self.store.write(trial) else None
+
+    def _elsewhere(self, parameters: Parameters, taken: Sequence[Parameters], number: int) -> Parameters:
+        """The parameters, or an even draw where another worker is at these very ones: samplers do not look at running trials."""
+        for count in range(DRAWS):
+            if parameters not in taken:
+                break
+            parameters = drawn(self.problem.space, seed32(self.seed, "elsewhere", number, count))
+        return parameters
 
     def add(self, parameters: Mapping[str, Any]) -> int:
         """Ask for a trial of these parameters, a good guess or what an earlier study found; the number it has."""
