@@ -17,7 +17,7 @@ from cotrain.core.errors import ConfigError
 from cotrain.recipe.affinity import affinity
 from cotrain.recipe.affinity_settings import AffinitySettings
 from cotrain.recipe.config import Config, config_from_dict
-from cotrain.recipe.measured_affinity import found, sentence
+from cotrain.recipe.measured_affinity import found, joined, sentence
 from cotrain.report.page import write_report
 from cotrain.search.grouping import Grouping
 
@@ -190,3 +190,14 @@ def test_tasks_that_read_different_inputs_are_compared_at_the_parameters(tmp_pat
     path = affinity(apart, folder=tmp_path / "run")
     assert answer(path)["settings"]["at"] == "parameters"
     assert answer(path)["looks"] > 0
+
+
+@pytest.mark.parametrize(
+    "sharing",
+    [{"name": "branched", "groups": [[["a0", "a1"], ["b0", "b1"]]]}, {"name": "cascade", "feeds": {"a0": ["b0"]}}],
+)
+def test_where_the_sharing_names_tasks_all_of_the_trunk_is_shared_while_they_are_compared(
+    sharing: dict[str, Any],
+) -> None:
+    assert joined(config(kin(0, 20), sharing=sharing, balance="upgrad")).sharing.name == "hard"
+    assert joined(config(kin(0, 20), sharing="mmoe")).sharing.name == "mmoe"

@@ -31,6 +31,9 @@ FORMAT = 1
 SURE = 2.0
 """A mean is told from 0 when it is more standard errors than this away."""
 
+NAMING = ("branched", "cascade")
+"""Ways of sharing whose settings name tasks."""
+
 LOOKS = 30
 """So many looks count at least, where there are as many steps."""
 
@@ -41,8 +44,8 @@ Records = Sequence[Mapping[str, Any]]
 
 
 def joined(config: Config) -> Config:
-    """The config of the joint training in which gradients are compared: under the plain sum, and where a tree of groups is asked for, with all of it
-    shared. Raises ConfigError where there is nothing to compare.
+    """The config of the joint training in which gradients are compared: under the plain sum, and with all of the trunk shared where the sharing itself says
+    which tasks (`NAMING`), so that any of them can be trained together. Raises ConfigError where there is nothing to compare.
     """
     if len(config.tasks) < 2:
         raise ConfigError(
@@ -50,7 +53,7 @@ def joined(config: Config) -> Config:
         )
     if config.sharing.name == "none":
         raise ConfigError("sharing 'none' has no shared part whose gradients could be compared; write sharing: hard")
-    sharing = Choice("hard") if config.sharing.name == "branched" else config.sharing
+    sharing = Choice("hard") if config.sharing.name in NAMING else config.sharing
     affinity = dataclasses.replace(config.affinity, at=_place(config))
     return dataclasses.replace(config, sharing=sharing, balance=Balance("sum"), affinity=affinity)
 
