@@ -207,7 +207,7 @@ def table(results: dict[str, list[dict[str, Any]]], base: str) -> str:
     ]
     for name, found in results.items():
         folds, seeds = (len({one[key] for one in found}) for key in ("fold", "seed"))
-        repeats = f"{folds} folds x {seeds} seeds" if folds > 1 else f"{seeds} seeds"
+        repeats = f"{seeds} seeds" if folds == 1 else f"{folds} folds" + (f" x {seeds} seeds" if seeds > 1 else "")
         cells = [relative(found, one, base) for one in others]
         lines.append(f"| {name} | {found[0]['trials']} | {repeats} | {' | '.join(cells)} |")
     return "\n".join(lines)
