@@ -201,7 +201,7 @@ def rank(given: argparse.Namespace) -> None:
 def figure(drawn: dict[str, dict[str, list[Point]]]) -> str:
     """A panel a set: predicted across, trained gain up; a ring a target together with all, a dot one in a group of three."""
     wide, high, gap, left, top, bottom = 300, 300, 16, 66, 74, 56
-    whole = left + len(drawn) * (wide - left + gap) + left // 2
+    whole = left + len(drawn) * (wide - gap)  # a panel and the room for its percentages
     grey, ink, blue, orange = "#6b6f76", "#23262b", "#3a49c9", "#c9703a"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {high}" font-family="sans-serif" font-size="12" role="img">',
@@ -210,9 +210,12 @@ def figure(drawn: dict[str, dict[str, list[Point]]]) -> str:
         f'<text x="{left}" y="22" fill="{ink}" font-size="15" font-weight="600">Error less than alone, against the mean cosine of gradients</text>',
         f'<circle cx="{left + 5}" cy="38" r="3.5" fill="none" stroke="{orange}" stroke-width="1.5"/>',
         f'<text x="{left + 14}" y="42" fill="{grey}">together with all targets</text>',
-        f'<circle cx="{left + 185}" cy="38" r="3" fill="{blue}" fill-opacity=".6"/>',
-        f'<text x="{left + 194}" y="42" fill="{grey}">in a group of three</text>',
     ]
+    if any(ways["group"] for ways in drawn.values()):
+        parts += [
+            f'<circle cx="{left + 185}" cy="38" r="3" fill="{blue}" fill-opacity=".6"/>',
+            f'<text x="{left + 194}" y="42" fill="{grey}">in a group of three</text>',
+        ]
     size = wide - left - gap
     for place, (name, ways) in enumerate(drawn.items()):
         here = [one for way in ways.values() for one in way]
