@@ -15,6 +15,7 @@ columns and an encoder of its own and the trunk in common; nothing but the param
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import statistics
 import time
 from pathlib import Path
@@ -26,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from cotrain.recipe.config import Config, config_from_dict
-from cotrain.recipe.measured_affinity import found, joined, measured
+from cotrain.recipe.measured_affinity import found, joined, looks, measured
 from cotrain.recipe.network import train_network
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.training.diagnose import Look
@@ -151,11 +152,13 @@ def cost(pairs: int) -> None:
     for name, table, tasks, train, width, at in ways:
         tree = small(train) | {"encoder": {"name": "mlp", "widths": [width, width]}}
         config = joined(config_from_dict({"tasks": tasks, **tree}, table=table))
+        config = dataclasses.replace(config, affinity=dataclasses.replace(config.affinity, at=at))
         rows = load_rows(config)
+        look = looks(config, rows)
         timed(config, rows, None)
         ratios = []
         for turn in range(pairs):
-            order = (None, Look(at, 10)) if turn % 2 else (Look(at, 10), None)
+            order = (None, look) if turn % 2 else (look, None)
             seconds = {look is None: timed(config, rows, look) for look in order}
             ratios.append(seconds[False] / seconds[True])
         middle = statistics.median(ratios)

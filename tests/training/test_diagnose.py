@@ -53,6 +53,11 @@ def test_a_look_of_its_own_is_not_mixed_with_what_the_method_sees() -> None:
     assert set(found.records[0]["looks"].values()) == {2}
 
 
+def test_looks_are_rare_until_a_training_has_settled() -> None:
+    found, _ = history(None, look=Look("features", 1, settled=8))
+    assert [record["looks"]["up|down"] for record in found.records] == [1, 1, 4]  # steps 0, 5, then 8 to 11
+
+
 def test_the_spread_is_that_of_the_cosines_and_shares_are_of_what_a_task_does_for_itself() -> None:
     tally = Tally()
     for gramian in ([[1.0, 0.5], [0.5, 1.0]], [[4.0, -1.0], [-1.0, 1.0]]):

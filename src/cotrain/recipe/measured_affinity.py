@@ -34,7 +34,7 @@ SURE = 2.0
 NAMING = ("branched", "cascade")
 """Ways of sharing whose settings name tasks."""
 
-LOOKS = 30
+LOOKS = 20
 """So many looks count at least, where there are as many steps."""
 
 ENOUGH = 10
@@ -81,7 +81,7 @@ def measured(
     config: Config, rows: Rows, *, folder: Path | None = None, resume: bool = False, watcher: Watcher | None = None
 ) -> Trained:
     """The joint training with its looks."""
-    look = Look(_place(config), often(config, rows))
+    look = looks(config, rows)
     return train_network(
         config,
         rows.data,
@@ -95,13 +95,16 @@ def measured(
     )
 
 
-def often(config: Config, rows: Rows) -> int:
-    """Steps between two looks: as the config says, or fewer where the training is so short that there would not be `LOOKS` that count."""
-    settings, size = config.affinity, config.train.batch_size
+def looks(config: Config, rows: Rows) -> Look:
+    """Where gradients are compared, and how often: as the config says, or closer where the training is so short that there would not be `LOOKS` that
+    count; rarely in the share of it that is left out.
+    """
+    settings, size, at = config.affinity, config.train.batch_size, _place(config)
     if not isinstance(size, int):
-        return settings.every
+        return Look(at, settings.every)
     steps = config.train.epochs * rows.data.steps("train", size * config.train.accumulate)
-    return max(1, min(settings.every, int((1 - settings.begin) * steps / LOOKS)))
+    settled = int(settings.begin * steps)
+    return Look(at, max(1, min(settings.every, (steps - settled) // LOOKS)), settled)
 
 
 def found(records: Records, tasks: Sequence[str], settings: AffinitySettings) -> dict[str, Any]:

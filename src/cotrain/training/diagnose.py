@@ -32,7 +32,8 @@ At = Literal["engine", "features", "parameters", "lookahead"]
 
 @dataclass(frozen=True)
 class Look:
-    """Where gradients are compared, and how often. every: steps between two looks.
+    """Where gradients are compared, and how often. every: steps between two looks. settled: steps before which they are `RARER` times as far apart:
+    those looks count only where a training ends so early that there are no later ones.
 
     at: `features`, with respect to what the heads are given; `parameters`, those of the shared part; `lookahead`, by what a step on one
     task alone does to every loss (`lookahead`: a step's worth of work a task).
@@ -40,7 +41,11 @@ class Look:
 
     at: Literal["features", "parameters", "lookahead"] = "features"
     every: int = 10
+    settled: int = 0
 
+
+RARER = 5
+"""So many times as many steps lie between two looks before a training has settled."""
 
 SHARE = 50
 """A look costs about (T + 2) / 3 joint steps, so one in SHARE (T + 2) / 3 steps costs one step in SHARE: 2 %."""
@@ -62,6 +67,7 @@ class Diagnosis:
         self.probe = engine if look is None else _prober(model, look)
         balancer = engine.balancer
         told = isinstance(balancer, Weigher) and bool(balancer.needs & {"gramian", "layer_gramians"})
+        self.settled = 0 if look is None else look.settled
         if look is not None:
             self.every: int | None = look.every
         else:
@@ -72,7 +78,14 @@ class Diagnosis:
     @property
     def looks_ahead(self) -> bool:
         """Whether this step is one that will be repeated with every task's step made."""
-        return self.at == "lookahead" and self.every is not None and not self.engine.steps % self.every
+        return self.at == "lookahead" and self._due
+
+    @property
+    def _due(self) -> bool:
+        if self.every is None:
+            return False
+        steps = self.engine.steps
+        return not steps % (self.every * (RARER if steps < self.settled else 1))
 
     def look(
         self, losses: Mapping[str, Tensor], again: Callable[[], Mapping[str, Tensor]], lr: float
@@ -81,7 +94,7 @@ class Diagnosis:
 
         again: the same losses once more, of the network as it stands then. lr: of a step that looks ahead.
         """
-        if self.every is None or self.engine.steps % self.every or len(losses) < 2:
+        if not self._due or len(losses) < 2:
             return None
         try:
             if self.at == "lookahead":
