@@ -28,7 +28,7 @@ CONFIGS = sorted((ROOT / "examples").glob("*.yaml"))
 def read(path: Path) -> Config:
     """An example's config; of one with open values, that of the values its search begins with."""
     source = read_yaml(path)
-    return tuning(source, path.parent).config if searches(source.tree) else load_config(path, files=False)
+    return tuning(source, path.parent, files=False).config if searches(source.tree) else load_config(path, files=False)
 
 
 MAKERS = ("tables", "texts")
@@ -61,7 +61,7 @@ def test_an_example_config_has_no_problem_of_its_own(path: Path) -> None:
 
 def test_what_is_searched_on_census_begins_with_the_defaults_and_any_sampler_of_the_table_can_search_it() -> None:
     path = ROOT / "examples" / "tune_census.yaml"
-    found = tuning(read_yaml(path), path.parent)
+    found = tuning(read_yaml(path), path.parent, files=False)
     assert found.open.default is not None
     assert found.config.sharing.name == "hard"
     assert (found.settings.trials, found.settings.time, len(found.settings.seeds)) == (40, 1200.0, 5)

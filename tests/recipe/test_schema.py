@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from cotrain.recipe.config import config_from_dict
 from cotrain.recipe.demos import CANCER
 from cotrain.recipe.problems import ConfigProblems
 from cotrain.recipe.schema import config_schema
+from cotrain.recipe.tune_settings import TuneSettings
 from cotrain.recipe.yaml_source import parse_yaml, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +89,10 @@ def test_a_working_config_fits(text: str) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_examples_fit(path: Path) -> None:
     assert fits(read_yaml(path).tree, SCHEMA)
+
+
+def test_every_setting_of_a_search_is_there() -> None:
+    assert set(SCHEMA["properties"]["tune"]["properties"]) == {one.name for one in dataclasses.fields(TuneSettings)}
 
 
 def test_searches_fit_where_values_do() -> None:

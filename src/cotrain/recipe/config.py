@@ -242,9 +242,14 @@ def config_from_dict(
     return _read(Source(tree, Origin()), folder, "cotrain", table, files)
 
 
-def config_from_source(source: Source, folder: Path | None, *, name: str = "cotrain", table: Any = None) -> Config:
-    """The config of a raw tree that was read before. Raises ConfigProblems with every problem found, each with its place."""
-    return _read(source, folder, name, table, True)
+def config_from_source(
+    source: Source, folder: Path | None, *, name: str = "cotrain", table: Any = None, files: bool = True
+) -> Config:
+    """The config of a raw tree that was read before. files: whether the tables must be there.
+
+    Raises ConfigProblems with every problem found, each with its place.
+    """
+    return _read(source, folder, name, table, files)
 
 
 def _says_how(data: Any) -> bool:

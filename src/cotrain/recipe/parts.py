@@ -99,7 +99,7 @@ def file_name(variant: str) -> str:
     """A variant's name as part of a file's.
 
     >>> file_name("joint (hard)")
-    'joint--hard--3b9ff6fa'
+    'joint--hard--0441c9dc'
     """
     safe = "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in variant)
     return f"{safe}-{hashlib.blake2b(variant.encode(), digest_size=4).hexdigest()}"

@@ -26,6 +26,7 @@ from cotrain.recipe.config import LATER
 from cotrain.recipe.nested import NESTED, default_words, is_nested
 from cotrain.recipe.presets import PRESETS
 from cotrain.recipe.reader import public_settings, section_by_name
+from cotrain.search.gallery import PRUNERS, SAMPLERS
 from cotrain.sharing.gallery import SHARINGS
 from cotrain.tasks.gallery import TASKS
 from cotrain.training.settings import TrainSettings
@@ -34,6 +35,12 @@ Schema = dict[str, Any]
 
 _WORDS: Schema = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 _OWN: Schema = {"type": "string", "pattern": ":", "description": "a class of your own: package.module:Class"}
+_SEEDS: Schema = {
+    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "array", "items": {"type": "integer"}, "minItems": 1}]
+}
+_TIME: Schema = {
+    "anyOf": [{"type": "number"}, {"type": "string", "description": "such as 90s, 20m, 1h"}, {"type": "null"}]
+}
 _SEARCH: Schema = {
     "type": "object",
     "description": "a value that `cotrain tune` chooses",
@@ -45,6 +52,7 @@ _SEARCH: Schema = {
                 "high": {"type": "number"},
                 "log": {"type": "boolean"},
                 "choice": {"type": "array"},
+                "default": {},
             },
         }
     },
@@ -82,12 +90,7 @@ def config_schema() -> Schema:
         "seed": _open({"type": "integer", "minimum": 0}),
         "compare": _object(
             {
-                "seeds": {
-                    "anyOf": [
-                        {"type": "integer", "minimum": 1},
-                        {"type": "array", "items": {"type": "integer"}, "minItems": 1},
-                    ]
-                },
+                "seeds": _SEEDS,
                 "single": {"type": "boolean"},
                 "single_time": {"enum": ["each", "shared"]},
                 "boosting": {"type": "boolean"},
@@ -95,6 +98,7 @@ def config_schema() -> Schema:
             }
         ),
         "affinity": section(AffinitySettings),
+        "tune": _tune(),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -105,6 +109,27 @@ def config_schema() -> Schema:
         "anyOf": [{"required": ["data"]}, {"required": ["sources"]}],
         "$defs": {"search": _SEARCH},
     }
+
+
+def _tune() -> Schema:
+    whole = {"type": "integer", "minimum": 1}
+    bound = _object({"at_most": {"type": "number"}, "at_least": {"type": "number"}})
+    properties: Schema = {
+        "sampler": _choice(SAMPLERS),
+        "pruner": {"anyOf": [_choice(PRUNERS), {"type": "null"}]},
+        "trials": whole,
+        "time": _TIME,
+        "rows": {"anyOf": [whole, {"type": "null"}]},
+        "objectives": {"anyOf": [{"type": "string"}, _WORDS]},
+        "constraints": {"type": "object", "additionalProperties": {"anyOf": [{"type": "number"}, bound]}},
+        "pick": {"type": "string", "description": "knee, task=NAME or budget=NAME:MOST"},
+        "seeds": _SEEDS,
+        "single": {"type": "boolean"},
+        "storage": {"type": "string", "description": "a file or the URL of a database"},
+        "lease": _TIME,
+        "seed": {"type": "integer", "minimum": 0},
+    }
+    return _object(properties) | {"description": "what `cotrain tune` tries, how long, and what it picks"}
 
 
 def section(cls: type, *, word: str = "name") -> Schema:

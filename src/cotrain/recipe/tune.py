@@ -118,11 +118,11 @@ class Tuning:
         return dataclasses.replace(self, source=source, open=opened(source.tree), single=True)
 
 
-def tuning(source: Source, folder: Path | None, *, table: Any = None) -> Tuning:
-    """The search a raw config asks for. Raises ConfigProblems for everything that is wrong in it."""
+def tuning(source: Source, folder: Path | None, *, table: Any = None, files: bool = True) -> Tuning:
+    """The search a raw config asks for. files: whether its tables must be there. Raises ConfigProblems for everything that is wrong in it."""
     found = opened(source.tree, source.origin)
     begin = found.default or found.space.settle(middle)
-    return Tuning(source, folder, table, found, _closed(source, found, begin, folder, table))
+    return Tuning(source, folder, table, found, _closed(source, found, begin, folder, table, files))
 
 
 def middle(parameter: Parameter) -> Any:
@@ -132,11 +132,16 @@ def middle(parameter: Parameter) -> Any:
 
 
 def _closed(
-    source: Source, found: OpenConfig, parameters: Mapping[str, Any], folder: Path | None, table: Any
+    source: Source,
+    found: OpenConfig,
+    parameters: Mapping[str, Any],
+    folder: Path | None,
+    table: Any,
+    files: bool = True,
 ) -> Config:
     origin = found.origin(source.origin, parameters)
     return config_from_source(
-        dataclasses.replace(source, tree=found.closed(parameters), origin=origin), folder, table=table
+        dataclasses.replace(source, tree=found.closed(parameters), origin=origin), folder, table=table, files=files
     )
 
 
