@@ -242,14 +242,9 @@ def config_from_dict(
     return _read(Source(tree, Origin()), folder, "cotrain", table, files)
 
 
-def config_from_source(
-    source: Source, folder: Path | None, *, name: str = "cotrain", table: Any = None, files: bool = True
-) -> Config:
-    """The config of a raw tree that was read before. files: whether the tables must be there.
-
-    Raises ConfigProblems with every problem found, each with its place.
-    """
-    return _read(source, folder, name, table, files)
+def config_from_source(source: Source, folder: Path | None, *, table: Any = None, files: bool = True) -> Config:
+    """The config of a raw tree that was read before; arguments and errors are those of `config_from_dict`."""
+    return _read(source, folder, "cotrain", table, files)
 
 
 def _says_how(data: Any) -> bool:
