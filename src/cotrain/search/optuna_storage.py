@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from cotrain.core.errors import StudyError
+
 STUDY = "study"
+
+
+def _unasked(*asked: object, **more: object) -> NoReturn:
+    """Stands for what begins, ends or marks a study. Raises StudyError: a question to a sampler or pruner only reads, and draws values."""
+    raise StudyError(
+        "a sampler of Optuna wrote to its study when it was asked for values, which no version known to cotrain does"
+    )
 
 
 class FinishedTrials(BaseStorage):
@@ -63,27 +72,11 @@ class FinishedTrials(BaseStorage):
         self._running.system_attrs = {**self._running.system_attrs, key: value}
 
     # what a question never asks for
-
-    def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
-        raise NotImplementedError
-
-    def delete_study(self, study_id: int) -> None:
-        raise NotImplementedError
-
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        raise NotImplementedError
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        raise NotImplementedError
-
-    def get_all_studies(self) -> list[Any]:
-        raise NotImplementedError
-
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        raise NotImplementedError
-
-    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        raise NotImplementedError
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        raise NotImplementedError
+    create_new_study: Any = _unasked
+    delete_study: Any = _unasked
+    get_all_studies: Any = _unasked
+    set_study_user_attr: Any = _unasked
+    set_study_system_attr: Any = _unasked
+    set_trial_state_values: Any = _unasked
+    set_trial_intermediate_value: Any = _unasked
+    set_trial_user_attr: Any = _unasked
