@@ -9,6 +9,7 @@ import typer
 
 from cotrain.cli.scores import figure
 from cotrain.cli.tables import print_table
+from cotrain.recipe.auto_groups import listed_groups
 
 WIDE = 4
 """With more tasks than this, tasks stand in rows and variants in columns."""
@@ -44,8 +45,8 @@ def print_verdict(compared: Mapping[str, Any]) -> None:
         )
     typer.echo("")
     for variant, one in (compared.get("found") or {}).items():
-        groups = " | ".join(", ".join(group) for group in one["groups"])
-        typer.echo(f"{variant}: groups found before its trainings, in {one['seconds']:.1f} s: {groups}")
+        found = f"groups found before its trainings, in {one['seconds']:.1f} s: {listed_groups(one['groups'])}"
+        typer.echo(f"{variant}: {found}")
     typer.echo(str(compared["verdict"]))
 
 

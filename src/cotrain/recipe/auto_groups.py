@@ -29,12 +29,12 @@ TIME = 1 / 3
 Document = Mapping[str, Any]
 
 
-def asks(config: Config) -> bool:
+def leaves_groups_open(config: Config) -> bool:
     """Whether the config leaves it to the recipe which tasks share.
 
     >>> from cotrain.recipe.config import config_from_dict
     >>> tree = {"tasks": ["a", "b"], "sharing": {"name": "branched", "groups": "auto"}}
-    >>> asks(config_from_dict({**tree, "tasks": {"a": "regression", "b": "regression"}}, table={"x": [1.0], "a": [1.0], "b": [1.0]}))
+    >>> leaves_groups_open(config_from_dict({**tree, "tasks": {"a": "regression", "b": "regression"}}, table={"x": [1.0], "a": [1.0], "b": [1.0]}))
     True
     """
     return config.sharing.name == "branched" and config.sharing.settings.get("groups") == AUTO
@@ -48,7 +48,7 @@ def find_groups(
     Of one task there is one group, and nothing is trained. folder: where affinity.json is read, if it is there, or written; a training that is
     interrupted is gone on with there.
     """
-    if not asks(config):
+    if not leaves_groups_open(config):
         return None
     if len(config.tasks) == 1:
         return one_group(config)
@@ -76,7 +76,7 @@ def find_groups(
 
 def stored_groups(config: Config, folder: Path) -> Document | None:
     """What was found for the run in a folder; None where its config asks for nothing."""
-    if not asks(config):
+    if not leaves_groups_open(config):
         return None
     return one_group(config) if len(config.tasks) == 1 else dict(read_json(folder / FILE))
 
@@ -97,10 +97,10 @@ def with_groups(config: Config, document: Document | None) -> Config:
     return dataclasses.replace(config, sharing=Choice("branched", settings))
 
 
-def said(groups: Sequence[Sequence[str]]) -> str:
+def listed_groups(groups: Sequence[Sequence[str]]) -> str:
     """Groups in a line.
 
-    >>> said([["a", "b"], ["c"]])
+    >>> listed_groups([["a", "b"], ["c"]])
     'a, b | c'
     """
     return " | ".join(", ".join(group) for group in groups)
@@ -132,4 +132,6 @@ def telling(watcher: Watcher | None, document: Document | None) -> Watcher | Non
     if watcher is None or document is None:
         return watcher
     few = document.get("looks", ENOUGH) < ENOUGH
-    return Telling(watcher, found={"groups": said(document["groups"]) + (" (too few looks to tell)" if few else "")})
+    return Telling(
+        watcher, found={"groups": listed_groups(document["groups"]) + (" (too few looks to tell)" if few else "")}
+    )

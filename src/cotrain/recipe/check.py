@@ -12,7 +12,7 @@ from cotrain.core.randomness import untouched
 from cotrain.data.sources import sources_of
 from cotrain.model.fusion import Fusion
 from cotrain.recipe.augmenting import build_augmentation
-from cotrain.recipe.auto_groups import asks, one_group, with_groups
+from cotrain.recipe.auto_groups import leaves_groups_open, one_group, with_groups
 from cotrain.recipe.build import build_engine, build_model
 from cotrain.recipe.config import Config
 from cotrain.recipe.measured_affinity import joined
@@ -84,8 +84,9 @@ def _inputs(config: Config) -> dict[str, str]:
 
 def _plan(config: Config, rows: Rows) -> dict[str, Any]:
     examples = [one.first("train", 64) for one in sources_of(rows.data)]
-    closed = with_groups(config, one_group(config)) if asks(config) else config
-    if asks(config) and len(config.tasks) > 1:
+    open_groups = leaves_groups_open(config)
+    closed = with_groups(config, one_group(config)) if open_groups else config
+    if open_groups and len(config.tasks) > 1:
         joined(config)  # says where gradients cannot be compared
     model = build_model(closed, list(rows.tasks)).build(rows.specs, examples[0].inputs)
     settings = config.train
@@ -129,7 +130,7 @@ def _plan(config: Config, rows: Rows) -> dict[str, Any]:
         "network": {
             **_inputs(config),
             "encoder": config.encoder.name,
-            "sharing": config.sharing.name + (", its groups found before the training" if closed is not config else ""),
+            "sharing": config.sharing.name + (", its groups found before the training" if open_groups else ""),
             "balance": config.balance.name,
             "parameters": structure["parameters"]["total"],
             "of these shared": structure["parameters"]["shared"],

@@ -19,7 +19,7 @@ from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import InputSpec, Task
 from cotrain.core.state import plain, write_json
 from cotrain.data.sources import sources_of
-from cotrain.recipe.auto_groups import Document, asks, find_groups, said, with_groups
+from cotrain.recipe.auto_groups import Document, find_groups, leaves_groups_open, listed_groups, with_groups
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.begin import refuse_in_comparison
 from cotrain.recipe.build import learnt_by
@@ -128,11 +128,11 @@ def _groups(config: Config, rows: Rows, folder: Path, say: Say) -> dict[str, Doc
     ways |= {name: (config.variant(name), folder / "parts" / file_name(name)) for name in config.compare.variants}
     found: dict[str, Document | None] = {}
     for name, (varied, place) in ways.items():
-        if asks(varied):
+        if leaves_groups_open(varied):
             say(f"  finding out which tasks share: {name}")
         found[name] = one = find_groups(varied, rows, folder=place)
         if one is not None:
-            say(f"  found in {one['seconds']:.1f} s: {said(one['groups'])}")
+            say(f"  found in {one['seconds']:.1f} s: {listed_groups(one['groups'])}")
     return found
 
 
