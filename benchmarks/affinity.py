@@ -1,5 +1,6 @@
 """Which tasks together? How often clusters are found, whether strangers are told apart, and what the looks cost (`affinity_rank.py`: what predictions are worth).
 
+    python examples/tables.py FOLDER                        makes the tables once
     python benchmarks/affinity.py clusters                  made data, two clusters of three tasks, ten seeds
     python benchmarks/affinity.py strangers --data FOLDER   three unrelated sources: heart disease, credit default, traffic speed
     python benchmarks/affinity.py cost                      the joint run with looks over that without
@@ -9,7 +10,8 @@ y_k = sqrt(.8) f_c(x) + sqrt(.2) g_k(x) + .3 e. Both clusters see all of x. `str
 and speed of ten sensors of a week in Los Angeles 15 minutes ahead from the hour before (METR-LA, FOLDER/metr_la_week/los_speed.csv.gz), each with
 columns and an encoder of its own and the trunk in common; nothing but the parameters of the trunk is common to two of them.
 
-`cost`: CPU seconds of one thread, pairs in turn, median of the pairs' ratios with the smallest and the largest, a look every 10 steps.
+`cost`: CPU seconds of one thread, pairs in turn, median of the pairs' ratios with the smallest and the largest, looks as the defaults of
+`affinity:` have them.
 """
 
 from __future__ import annotations
