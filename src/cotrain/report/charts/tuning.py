@@ -16,6 +16,9 @@ from cotrain.report.words import plural, shorten, significant
 LINES = 9
 """So many settings stand side by side at most, the ones that mattered first."""
 
+ROW = 44
+"""Pixels of a setting's row: settings stand below each other, so that their names and ends can be read on a phone."""
+
 
 def history_chart(tuned: Tuned) -> Chart | None:
     """A dot a trial, by the first objective, and the best so far as a line."""
@@ -122,24 +125,25 @@ def settings_chart(tuned: Tuned) -> Chart | None:
         words = f"trial {one.number}, {safe(aim.name)} {significant(one.values[aim.name])}"
         traces.append(
             {
-                "type": "scatter", "mode": "lines+markers", "x": list(range(len(scales))),
-                "y": [scale.place(one.parameters[scale.name]) for scale in scales], "hoverinfo": "text",
+                "type": "scatter", "mode": "lines+markers", "y": list(range(len(scales))),
+                "x": [scale.place(one.parameters[scale.name]) for scale in scales], "hoverinfo": "text",
                 "hovertext": [f"{words}<br>{safe(scale.name)} {safe(_text(one.parameters[scale.name]))}" for scale in scales],
                 "line": {"color": color, "width": 2.5 if picked else 1.5}, "marker": {"color": color, "size": 5},
                 "opacity": 1.0 if rank < good or picked else 0.35,
             }
         )  # fmt: skip
     ticks = {"tickmode": "array", "tickvals": list(range(len(scales))), "ticktext": [scale.label for scale in scales]}
-    x = {**axis(), **ticks, "range": [-0.4, len(scales) - 0.6], "tickangle": -30, "gridcolor": "@rule"}
-    y = {**axis(grid=False), "range": [-0.12, 1.12], "showticklabels": False, "showline": False}
+    y = {**axis(), **ticks, "range": [len(scales) - 0.4, -0.5], "gridcolor": "@rule"}
+    x = {**axis(grid=False), "range": [-0.04, 1.04], "showticklabels": False, "showline": False}
     shape = layout(x, y)
-    shape["margin"] = {**shape["margin"], "l": 72}  # the first label leans to the left
     for place, scale in enumerate(scales):
-        for height, text in ((1.07, scale.high), (-0.07, scale.low)):
+        for end, side, text in ((0, "left", scale.low), (1, "right", scale.high)):
             shape["annotations"].append(
                 {
-                    "x": place,
-                    "y": height,
+                    "x": end,
+                    "y": place,
+                    "xanchor": side,
+                    "yshift": -13,
                     "text": safe(text),
                     "showarrow": False,
                     "font": {"color": "@muted", "size": 11},
@@ -148,7 +152,8 @@ def settings_chart(tuned: Tuned) -> Chart | None:
     summary = f"{plural(len(done), 'trial')} across {plural(len(scales), 'setting')}, each a line; the best quarter by {aim.name} in blue."
     keys = (Key("best quarter", "@c0"), Key("the others", "@muted"), Key("picked", "@ink"))
     note = "Settings that are there under a choice alone are left out."
-    return Chart("settings", "Settings side by side", summary, {"data": traces, "layout": shape}, 380, keys, note)
+    height = 50 + ROW * len(scales)
+    return Chart("settings", "Settings side by side", summary, {"data": traces, "layout": shape}, height, keys, note)
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ class Scale:
 
 def _scale(name: str, done: Sequence[Tried]) -> Scale:
     """Numbers by their size (its logarithm where they span a factor of twenty), everything else in the order of its text."""
-    label = safe(shorten(name.removeprefix("train.").removeprefix("optimizer."), 16))
+    label = safe(shorten(name.removeprefix("train.").removeprefix("optimizer.").removeprefix("tasks."), 22))
     values = [one.parameters[name] for one in done]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(numbers) == len(values):
