@@ -17,6 +17,7 @@ from cotrain.cli.main import app
 from cotrain.core.errors import ConfigError
 from cotrain.data.sample import EncodedData
 from cotrain.recipe.auto_space import auto_space
+from cotrain.recipe.check import check
 from cotrain.recipe.compare import compare
 from cotrain.recipe.config import config_from_dict
 from cotrain.recipe.fewer import fewer
@@ -278,10 +279,21 @@ def test_a_sensible_space_opens_structure_and_training_and_begins_where_the_conf
     assert found.default is not None
     begun = config_from_dict(found.closed(found.default), table=rows())
     assert (list(begun.encoder.settings["widths"]), begun.sharing.name, begun.train.batch_size) == ([16], "hard", 512)
-    for parameters in ({"sharing": "mmoe", "sharing.experts": 3}, {"sharing": "ple", "sharing.shared": 2}):
+    for parameters in ({"sharing": "mmoe", "sharing.experts": 3}, {"sharing": "cgc", "sharing.shared": 2}):
         config_from_dict(found.closed({**found.default, **parameters}), table=rows())
     own = opened(auto_space(tree(), config))
     assert own.space.by_name["train.optimizer.lr"].domain.high == 1e-1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("widths", ["[64]", "[64, 64, 64]"])
+def test_every_sharing_of_a_sensible_space_goes_with_every_depth(widths: str) -> None:
+    plain = tree(train={"epochs": 2})
+    found = opened(auto_space(plain, config_from_dict(plain, table=rows())))
+    assert found.default is not None
+    for sharing in found.space.by_name["sharing"].domain.options:  # type: ignore[union-attr]
+        inner = {"sharing.experts": 3, "sharing.shared": 2}
+        closed = found.closed({**found.default, **inner, "sharing": sharing, "encoder.widths": widths})
+        assert check(config_from_dict(closed, table=rows())).problems == (), sharing
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ RATES = 8.0
 SHARINGS: tuple[Any, ...] = (
     "hard",
     {"name": "mmoe", "experts": {"search": {"low": 2, "high": 8, "default": 8}}},
-    {"name": "ple", "shared": {"search": {"low": 1, "high": 3, "default": 1}}},
+    {"name": "cgc", "shared": {"search": {"low": 1, "high": 3, "default": 1}}},  # ple of one level, which any depth has
     "cross_stitch",
     "film",
 )
