@@ -42,6 +42,8 @@ def test_what_the_config_says_itself_stays() -> None:
     assert (config.encoder.name, config.train.epochs, config.train.optimizer.lr) == ("mlp", 2, 0.5)
     assert config.train.optimizer.weight_decay == preset("good", 300)["train"]["optimizer"]["weight_decay"]
     assert config.train.time_limit == 120
+    assert config.head is None  # that of a preset belongs to its encoder
+    assert config_from_dict({**tree, "head": "wide_deep"}, table=TABLE).head is not None
 
 
 def test_another_optimiser_is_not_given_the_presets_settings() -> None:

@@ -97,12 +97,14 @@ def bins(rows: int) -> int:
 def with_preset(tree: Mapping[str, Any], name: str, rows: int) -> dict[str, Any]:
     """The user's config with the preset's values under it: encoder and head are taken whole, `train` key by key.
 
+    A preset's head belongs to its encoder: beside an encoder of the user's own (of pictures, say) it is not filled in.
+
     >>> found = with_preset({"tasks": {}, "train": {"batch_size": 32}}, "fast", 1000)
     >>> found["train"]["batch_size"], found["train"]["time_limit"], found["encoder"]["name"]
     (32, 20.0, 'mlp')
     """
     filled = preset(name, rows)
-    out = {**{key: value for key, value in filled.items() if key != "train"}, **tree}
+    out = {**{key: filled[key] for key in ("encoder", "head") if "encoder" not in tree}, **tree}
     own = tree.get("train") or {}
     if not isinstance(own, Mapping):
         return out
