@@ -177,13 +177,12 @@ class PictureCells:
 
     def _found(self, name: str) -> tuple[Path, str | None] | None:
         """(file, None), or (zip file, name inside it); None where there is neither."""
-        for path in (*(folder / name for folder in self.folders), Path(name)):
-            if path.is_file():
-                return path, None
-            inside = self._in_zip(path)
-            if inside is not None:
-                return inside
-        return None
+        places = (*(folder / name for folder in self.folders), Path(name))
+        return next((found for found in map(self.at, places) if found is not None), None)
+
+    def at(self, path: Path) -> tuple[Path, str | None] | None:
+        """(file, None), or (zip file, name inside it) where the path leads into one; None where there is neither."""
+        return (path, None) if path.is_file() else self._in_zip(path)
 
     def _in_zip(self, path: Path) -> tuple[Path, str] | None:
         for parent in path.parents:

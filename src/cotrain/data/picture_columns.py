@@ -6,7 +6,8 @@ A picture's cell is compared with no other cell, and no leak is looked for in it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from cotrain.data.image_encoder import ImageEncoder, folders_of, refusal
 from cotrain.data.infer import Column
 from cotrain.data.picture_cells import PictureCells, is_file_struct, picture_form
 from cotrain.data.pictures import Read, form_of, read, told
+from cotrain.data.read import Table
 from cotrain.data.settings import DataSettings
 
 
@@ -110,6 +112,11 @@ def read_as_said(encoders: Sequence[AnyEncoder], settings: DataSettings) -> tupl
     return tuple(told)
 
 
+def is_picture(series: pl.Series, kind: str | None) -> bool:
+    """Whether a column of this said kind (None: nothing was said) holds pictures."""
+    return kind == "image" or (kind is None and picture_form(series) is not None)
+
+
 def picture_stamps(
     frame: pl.DataFrame, inputs: Sequence[str], settings: DataSettings, kinds: Mapping[str, str], folder: Path | None
 ) -> list[str]:
@@ -117,12 +124,39 @@ def picture_stamps(
     stamps = []
     for name in inputs:
         series = frame[name]
-        if series.dtype != pl.String and not is_file_struct(series.dtype):
-            continue
-        if kinds.get(name) == "image" or (name not in kinds and picture_form(series) is not None):
+        if (series.dtype == pl.String or is_file_struct(series.dtype)) and is_picture(series, kinds.get(name)):
             cells = PictureCells(series, folders_of(settings.of(name).image.folder, folder))
             stamps.append(f"{name}:{cells.stamp()}")
     return stamps
+
+
+def pictures_beside(frame: pl.DataFrame, settings: DataSettings) -> Iterator[str]:
+    """The columns of pictures for which no folder was said."""
+    for name in frame.columns:
+        if settings.of(name).image.folder is None and is_picture(frame[name], (settings.kinds or {}).get(name)):
+            yield name
+
+
+def from_one_folder(table: Table, columns: Iterable[str]) -> Table:
+    """The table with the paths in these columns, each beside its own row's file, written as paths from `table.folder`.
+
+    A path changes only where it names a picture beside its file; others are looked for as ever.
+    """
+    counts = [rows for _, rows in table.files]
+    start = table.folder
+    if start is None or sum(counts) != len(table) or all(path.parent == start for path, _ in table.files):
+        return table
+    folders = [folder for path, rows in table.files for folder in [os.path.relpath(path.parent, start)] * rows]
+    changed = []
+    for name in columns:
+        if table.frame.schema.get(name) == pl.String:
+            cells = PictureCells(table.frame[name])
+            moved = [
+                cell if cell is None or cells.at(start / folder / cell) is None else os.path.join(folder, cell)
+                for folder, cell in zip(folders, table.frame[name], strict=True)
+            ]
+            changed.append(pl.Series(name, moved, dtype=pl.String))
+    return replace(table, frame=table.frame.with_columns(changed))
 
 
 def comparable(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:

@@ -35,7 +35,14 @@ from cotrain.data.infer import Column, infer
 from cotrain.data.leak_account import all_leaks
 from cotrain.data.leaving import staying
 from cotrain.data.manners import Manner
-from cotrain.data.picture_columns import comparable, picture_stamps, read_as_said, read_pictures
+from cotrain.data.picture_columns import (
+    comparable,
+    from_one_folder,
+    picture_stamps,
+    pictures_beside,
+    read_as_said,
+    read_pictures,
+)
 from cotrain.data.problems import warnings
 from cotrain.data.read import Table, read_given
 from cotrain.data.sample import EncodedData
@@ -188,6 +195,7 @@ def preparing(
     split = settings.split
     if split.method == "files" and not table.parts:
         table = with_files(table, split)
+    table = from_one_folder(table, pictures_beside(table.frame, settings))
     ready = chosen(table, targets, inputs, split, settings.weight, task_weights)
     how = replace(settings, path="", cache=None, stream=False)
     about: tuple[Any, ...] = () if earlier is None else (earlier.digest,)

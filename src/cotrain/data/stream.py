@@ -31,7 +31,7 @@ from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
 from cotrain.data.feature_settings import TextSettings
 from cotrain.data.manners import numbered
 from cotrain.data.notes import Notes
-from cotrain.data.picture_cells import picture_form
+from cotrain.data.picture_columns import is_picture
 from cotrain.data.pieces import LargeTable, Piece
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import Table, added
@@ -141,7 +141,7 @@ def refuse(settings: DataSettings) -> None:
 def refuse_pictures(frame: pl.DataFrame, inputs: Sequence[str], kinds: Mapping[str, str]) -> None:
     """Raises ConfigError for an input column of pictures."""
     for name in inputs:
-        if kinds.get(name) == "image" or (name not in kinds and picture_form(frame[name]) is not None):
+        if is_picture(frame[name], kinds.get(name)):
             raise ConfigError(
                 f"data.stream: column '{name}' holds pictures, and a table with pictures is not read piece by piece: set data.stream to false. "
                 "Where the table holds their bytes and is too large for that, write them to files beside a table of paths: pictures in "

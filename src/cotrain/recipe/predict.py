@@ -12,8 +12,10 @@ import torch
 from cotrain.core.errors import ConfigError, unknown
 from cotrain.core.spec import Task
 from cotrain.data.encode import TableEncoder
+from cotrain.data.image_encoder import ImageEncoder
 from cotrain.data.manners import Manner, manners, numbered
 from cotrain.data.notes import Notes
+from cotrain.data.picture_columns import from_one_folder
 from cotrain.data.pieces import LargeTable
 from cotrain.data.read import Table
 from cotrain.data.sample import EncodedData
@@ -39,6 +41,8 @@ def predict(
         for name, task in with_thresholds(model.tasks, thresholds or {}).items()
         if model.sources[name] in (None, source)
     }
+    beside = [one.name for one in encoder.encoders if isinstance(one, ImageEncoder) and one.folder is None]
+    table = from_one_folder(table, beside)
     fields, notes = encoder.encode(table.frame, folder=table.folder)
     rows = table.frame.height
     data = EncodedData(fields, splits={"new": torch.arange(rows)}, source=source)
@@ -75,9 +79,7 @@ def predict_pieces(
             found, said = manners(piece.frame, table.reading.decimal, table.comma_free, dict(encoder.manners))
             notes.add(said)
         with piece.placed():
-            part = Table(
-                numbered(piece.frame, found), table.origin, reading=table.reading, folder=table.files[0][1].parent
-            )
+            part = Table(numbered(piece.frame, found), table.origin, reading=table.reading, folder=piece.file.parent)
             answers, said = predict(model, encoder, part, thresholds, source)
         notes.add(said)
         yield answers
