@@ -99,8 +99,9 @@ AFFINITY = [
     Mistake("looks after the end", affinity("begin: 1"), at="13:19", path="affinity.begin", says=("below 1 is expected, got 1",)),
     Mistake("a negative margin", affinity("margin: -1"), at="13:20", path="affinity.margin", says=("from 0",)),
     Mistake("a key of affinity", affinity("gruops: 2"), at="13:12", path="affinity.gruops", says=("did you mean 'groups'?",)),
-    Mistake("nothing shared", {SHARING: "none"}, says=("has no shared part", "write sharing: hard")),
-    Mistake("one task", {"  income: {column: income, kind: binary}\n  grade: {kind: multiclass}\n": ""}, says=("two tasks at least, got wage",)),
+    Mistake("a look at no feature", {**affinity("at: features"), "wage: regression": "wage: {kind: regression, inputs: [b]}", 'inputs: ["*"]': "inputs: {a: [hours, city], b: [age]}"}, at="13:16", path="affinity.at", says=("is features, but tasks read different inputs", "lookahead")),
+    Mistake("nothing shared", {SHARING: "none"}, at="10:10", path="sharing", says=("has no shared part", "write sharing: hard")),
+    Mistake("one task", {"  income: {column: income, kind: binary}\n  grade: {kind: multiclass}\n": ""}, at="5:1", path="tasks", says=("two tasks at least, got wage",)),
 ]  # fmt: skip
 
 test_a_mistake_of_affinity_is_answered = answered(AFFINITY, "affinity", "census.yaml")

@@ -177,7 +177,7 @@ def test_tasks_of_several_sources_are_compared_at_the_parameters(tmp_path: Path)
     kept = answer(path)
     assert kept["settings"]["at"] == "parameters"
     assert kept["groups"] == [["a0", "a1"]]  # two tables with the same hidden number
-    with pytest.raises(ConfigError, match=r"no feature is common .* write at: parameters"):
+    with pytest.raises(ConfigError, match=r"affinity.at: is features, .*no feature is common .*; write parameters"):
         affinity(config_from_dict({**tree, "affinity": {"at": "features"}}), folder=tmp_path / "no")
 
 

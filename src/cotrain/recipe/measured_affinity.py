@@ -45,14 +45,16 @@ Records = Sequence[Mapping[str, Any]]
 
 def joined(config: Config) -> Config:
     """The config of the joint training in which gradients are compared: under the plain sum, and with all of the trunk shared where the sharing itself says
-    which tasks (`NAMING`), so that any of them can be trained together. Raises ConfigError where there is nothing to compare.
+    which tasks (`NAMING`), so that any of them can be trained together. Raises ConfigProblems where there is nothing to compare.
     """
     if len(config.tasks) < 2:
-        raise ConfigError(
-            f"which tasks belong together is a question of two tasks at least, got {', '.join(config.tasks)}; name more under `tasks`"
+        message = (
+            f"which tasks belong together is a question of two tasks at least, got {', '.join(config.tasks)}; name more"
         )
+        raise config.origin.refusal(("tasks",), message)
     if config.sharing.name == "none":
-        raise ConfigError("sharing 'none' has no shared part whose gradients could be compared; write sharing: hard")
+        message = "sharing 'none' has no shared part whose gradients could be compared; write sharing: hard"
+        raise config.origin.refusal(("sharing",), message)
     sharing = Choice("hard") if config.sharing.name in NAMING else config.sharing
     affinity = dataclasses.replace(config.affinity, at=_place(config))
     return dataclasses.replace(config, sharing=sharing, balance=Balance("sum"), affinity=affinity)
@@ -68,10 +70,8 @@ def _place(config: Config) -> Place:
         apart = "tasks read different inputs"
     at = config.affinity.at
     if at == "features" and apart:
-        raise ConfigError(
-            f"affinity.at is features, but {apart}, so that no feature is common to all of them and every cosine there would be 0; write "
-            "at: parameters (or leave it out), or at: lookahead"
-        )
+        message = f"is features, but {apart}, so that no feature is common to all of them and every cosine there would be 0; write parameters "
+        raise config.origin.refusal(("affinity", "at"), message + "(or leave it out), or lookahead")
     if at != "auto":
         return at
     return "parameters" if apart else "features"

@@ -77,6 +77,10 @@ class Origin:
         line, column = (place.line, place.column) if place else (None, None)
         return Problem(dotted(keys), message, self.file, line, column)
 
+    def refusal(self, keys: Keys, message: str) -> ConfigProblems:
+        """An error that holds one problem, at one value."""
+        return ConfigProblems([self.problem(keys, message)], self.file or "the config")
+
     def ordered(self, problems: Iterable[Problem]) -> list[Problem]:
         """The problems in the order of the file, each sentence once."""
         return sorted(dict.fromkeys(problems), key=lambda problem: (problem.line or 0, problem.column or 0))
