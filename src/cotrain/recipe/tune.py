@@ -148,11 +148,11 @@ def _closed(
 class Trials:
     """Runs trials: rows are read once for every way of reading them, and the baseline of the gain is trained once.
 
-    baseline: {task: error of a single-task network on the validation rows}, made where `folder` does not hold it yet.
+    baseline: {task: error of a single-task network on the validation rows}, made where `folder` does not hold it yet. say: is told when it is.
     """
 
-    def __init__(self, tuning: Tuning, folder: Path) -> None:
-        self.tuning, self.folder = tuning, folder
+    def __init__(self, tuning: Tuning, folder: Path, say: Say | None = None) -> None:
+        self.tuning, self.folder, self.say = tuning, folder, say
         self._rows: dict[str, Rows] = {}
         self.baseline = self._baseline()
         gain_over(self.baseline, self.baseline)  # says before the first trial where there is nothing to gain
@@ -224,6 +224,8 @@ class Trials:
         kept = self.folder / "baseline.json"
         if kept.exists():
             return dict(read_json(kept))
+        if self.say is not None:
+            self.say(f"first a network for each task ({', '.join(self.tuning.config.tasks)}): gains are over these")
         errors = self._alone(unwatched(self.tuning.config))
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(kept, errors)

@@ -82,7 +82,7 @@ def trials_of(search: Tuning, path: Path, workers: int, watch: Watch, say: Say) 
     if search.settings.storage is None:
         path.mkdir(parents=True, exist_ok=True)
     study = search.study(place)
-    objective = Trials(search, path)
+    objective = Trials(search, path, say)
     if workers == 1:
         work(study, _shown(objective, study, watch), until=until)
     else:
