@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +11,6 @@ from cotrain.cli.options import Preset, again
 
 if TYPE_CHECKING:
     from cotrain.recipe.tune import Tuning
-    from cotrain.search.problem import Problem
-    from cotrain.search.trial import Trial
 
 
 def tune(
@@ -53,8 +50,11 @@ def tune(
     Trains the config with many values, picks the best (or a point of the trade-off), trains it again with several seeds and
     compares it with what it began with, with single-task networks tuned as long, and with boosted trees.
     """
+    from contextlib import closing
+
     from cotrain.cli.checked import checked_with_data
     from cotrain.cli.messages import note, say
+    from cotrain.cli.search_progress import search_progress
     from cotrain.cli.verdict import print_verdict
     from cotrain.recipe.folder import newest_folder, read_json
     from cotrain.recipe.tune_check import check_search
@@ -64,8 +64,12 @@ def tune(
     search = searched(config, auto, {key: value for key, value in asked.items() if value is not None}, preset)
     check_search(search)
     checked_with_data(search.config, config)
+    view = search_progress(search.settings.trials)
     try:
-        where = run(search, folder=folder, resume=resume, workers=workers, only_work=work, progress=say, watch=shown())
+        with closing(view):
+            where = run(
+                search, folder=folder, resume=resume, workers=workers, only_work=work, progress=view.say, watch=view
+            )
     except KeyboardInterrupt:
         say(f"\nstopped; every finished trial is kept in {newest_folder(f'{search.config.name}-tune', folder)}")
         options: dict[str, object] = {f"--{name}": value for name, value in asked.items()}
@@ -101,26 +105,3 @@ def searched(path: Path, auto: bool, asked: dict[str, Any], preset: str | None) 
         plain = dataclasses.replace(source, tree=without_searches(tree) if searches(tree) else tree)
         source = dataclasses.replace(source, tree=auto_space(tree, config_from_source(plain, folder)))
     return tuning(source, folder)
-
-
-def shown() -> Callable[[Problem, Sequence[Trial]], None]:
-    """Says how the search stands: a line whenever another trial is finished."""
-    from cotrain.cli.messages import say
-
-    seen = -1
-
-    def watch(problem: Problem, trials: Sequence[Trial]) -> None:
-        nonlocal seen
-        finished = sum(trial.finished for trial in trials)
-        if finished == seen or not trials:
-            return
-        seen = finished
-        kept = [trial for trial in trials if problem.feasible(trial)]
-        words = f"{finished} trials done, {sum(trial.state == 'running' for trial in trials)} running"
-        for objective in problem.objectives[:3]:
-            if kept:
-                best = min(kept, key=lambda trial: objective.loss(trial.values[objective.name]))
-                words += f"; best {objective.name} {best.values[objective.name]:.4g} (trial {best.number})"
-        say(words)
-
-    return watch
