@@ -47,6 +47,7 @@ def make(path: Path, rows: int) -> None:
 
 def measure(path: Path, cache: Path) -> dict[str, float]:
     """Seconds of each part and peak memory of this process."""
+    from cotrain.data.preparation import Preparation
     from cotrain.data.prepare import prepare
     from cotrain.data.read import read_table
     from cotrain.tasks.binary import Binary
@@ -57,12 +58,12 @@ def measure(path: Path, cache: Path) -> dict[str, float]:
     start, busy = time.perf_counter(), time.process_time()
     table = read_table(path)
     read = time.perf_counter()
-    prepare(table, targets=targets)
+    prepare(table, Preparation(targets=targets))
     done, used = time.perf_counter(), time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    prepare(table, targets=targets, cache=cache)
+    prepare(table, Preparation(targets=targets, cache=cache))
     written = time.perf_counter()
-    prepare(table, targets=targets, cache=cache)
+    prepare(table, Preparation(targets=targets, cache=cache))
     return {
         "read": read - start,
         "prepare": done - read,

@@ -20,8 +20,15 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def same_seeds() -> None:
-    """Layers draw from torch's global generator, a few libraries from the others: each test finds them alike."""
+def same_seeds(request: pytest.FixtureRequest) -> None:
+    """Layers draw from torch's global generator, a few libraries from the others, some modules from a RANDOM of their own: each test finds them
+    alike, whichever ran before it.
+    """
+    own = getattr(getattr(request, "module", None), "RANDOM", None)
+    if isinstance(own, numpy.random.Generator):
+        own.bit_generator.state = numpy.random.default_rng(0).bit_generator.state
+    elif isinstance(own, torch.Generator):
+        own.manual_seed(0)
     random.seed(0)
     numpy.random.seed(0)
     torch.manual_seed(0)

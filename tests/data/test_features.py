@@ -17,6 +17,7 @@ from cotrain.data.columns import Training
 from cotrain.data.encode import TableEncoder
 from cotrain.data.feature_settings import CategorySettings, DateSettings, TextSettings
 from cotrain.data.infer import infer
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import read_table
 from cotrain.data.settings import DataSettings, SplitSettings
@@ -49,7 +50,7 @@ FRAME = shops()
 
 def ready(toys: Toys, *, frame: pl.DataFrame = FRAME, **settings: Any) -> Prepared:
     settings = {"kinds": {"shop": "category", "note": "text"}} | settings
-    return prepare(read_table(frame), targets=toys("spent", "visits"), settings=DataSettings(**settings))
+    return prepare(read_table(frame), Preparation(targets=toys("spent", "visits"), settings=DataSettings(**settings)))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,10 @@ def test_every_setting_of_features_has_a_cache_entry_of_its_own(toys: Toys, tmp_
     ]  # fmt: skip
     for change in changes:
         settings = DataSettings(kinds={"shop": "category"}, **change)
-        ways = [prepare(read_table(path), targets=toys("spent"), settings=settings, cache=cache) for _ in range(2)]
+        ways = [
+            prepare(read_table(path), Preparation(targets=toys("spent"), settings=settings, cache=cache))
+            for _ in range(2)
+        ]
         for name, field in ways[0].data.inputs.items():
             assert torch.equal(field.values, ways[1].data.inputs[name].values)
         assert ways[0].encoder == ways[1].encoder

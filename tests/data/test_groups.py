@@ -11,6 +11,7 @@ import polars as pl
 from cotrain.data.column_settings import OutlierSettings
 from cotrain.data.encode import TableEncoder
 from cotrain.data.infer import infer
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import prepare
 from cotrain.data.read import read_table
 from cotrain.data.settings import DataSettings
@@ -78,7 +79,7 @@ def test_the_cache_tells_tables_with_and_without_groups_apart(tmp_path: Path) ->
     rows = read_table(str(tmp_path / "flats.csv"))
     targets = {"rent": Regression("rent").codec}
     for groups in (None, GROUPS, GROUPS):
-        ready = prepare(rows, targets=targets, cache=tmp_path / "cache", groups=groups)
+        ready = prepare(rows, Preparation(targets=targets, cache=tmp_path / "cache", groups=groups))
         assert set(ready.data.first("train", 2).inputs) == set(ready.specs)
         assert ("numbers" in ready.specs) is (groups is None)
     assert len(list((tmp_path / "cache").iterdir())) == 2

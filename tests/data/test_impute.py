@@ -21,6 +21,7 @@ from cotrain.data.encode import TableEncoder
 from cotrain.data.feature_settings import CategorySettings
 from cotrain.data.infer import Column
 from cotrain.data.numbers import NumberEncoder
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import prepare
 from cotrain.data.read import read_table
 from cotrain.data.settings import DataSettings, SplitSettings
@@ -85,9 +86,10 @@ def test_a_missing_label_is_a_code_of_its_own_the_commonest_or_a_word(
 def test_rows_with_a_missing_cell_leave_training_only(people: pl.DataFrame, toys: Toys) -> None:
     frame = people.with_columns(pl.Series("part", ["train"] * 40 + ["valid"] * 8 + ["test"] * 12))
     split = SplitSettings("column", by="part")
-    whole = prepare(read_table(frame), targets=toys("score"), settings=DataSettings(split=split))
+    whole = prepare(read_table(frame), Preparation(targets=toys("score"), settings=DataSettings(split=split)))
     ready = prepare(
-        read_table(frame), targets=toys("score"), settings=DataSettings(split=split, impute=ImputeSettings("drop"))
+        read_table(frame),
+        Preparation(targets=toys("score"), settings=DataSettings(split=split, impute=ImputeSettings("drop"))),
     )
     for name in ("valid", "test"):
         assert torch.equal(whole.data.rows(name), ready.data.rows(name))
@@ -108,10 +110,12 @@ def test_rows_with_a_missing_cell_leave_training_only(people: pl.DataFrame, toys
 def test_single_columns_of_any_kind_may_drop_their_rows(people: pl.DataFrame, toys: Toys) -> None:
     drop = ColumnSettings(impute=ImputeSettings("drop"))
     for name in ("age", "city"):
-        ready = prepare(read_table(people), targets=toys("score"), settings=DataSettings(per_column={name: drop}))
+        ready = prepare(
+            read_table(people), Preparation(targets=toys("score"), settings=DataSettings(per_column={name: drop}))
+        )
         assert not people[ready.data.rows("train").numpy()][name].has_nulls()
     general = DataSettings(impute=ImputeSettings("drop"))
-    ready = prepare(read_table(people), targets=toys("score"), settings=general)
+    ready = prepare(read_table(people), Preparation(targets=toys("score"), settings=general))
     assert people[ready.data.rows("train").numpy()]["city"].has_nulls()
 
 
@@ -121,7 +125,7 @@ def test_a_training_split_that_would_be_empty_is_refused(people: pl.DataFrame, t
     )
     drop = DataSettings(impute=ImputeSettings("drop"), kinds={"a": "number", "b": "number"})
     with pytest.raises(DataError, match=r"no row of the 42 in the training split is left after .*\(a\)"):
-        prepare(read_table(frame), targets=toys("score"), settings=drop)
+        prepare(read_table(frame), Preparation(targets=toys("score"), settings=drop))
 
 
 @pytest.mark.parametrize(
@@ -141,8 +145,7 @@ def test_a_setting_that_a_column_does_not_read_is_refused(
     with pytest.raises(ConfigError, match=says):
         prepare(
             read_table(people),
-            targets=toys("score"),
-            settings=DataSettings(per_column={column: ColumnSettings(**said)}),
+            Preparation(targets=toys("score"), settings=DataSettings(per_column={column: ColumnSettings(**said)})),
         )
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cotrain.core.errors import DataError
 from cotrain.data.encode import TableEncoder
 from cotrain.data.manners import MANNERS, as_told, found_manner, manners, numbered
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import prepare
 from cotrain.data.read import read_given, read_table
 from cotrain.data.settings import DataSettings, SplitSettings
@@ -139,7 +140,7 @@ def german(folder: Path) -> Path:
 def test_new_rows_are_read_as_the_table_was(tmp_path: Path, toys: Toys) -> None:
     table = read_table(german(tmp_path))
     assert table.manners == {"pay": "comma", "kind": "plain", "price": "comma €"}
-    ready = prepare(table, targets=toys("price"), settings=DataSettings(kinds={"kind": "category"}))
+    ready = prepare(table, Preparation(targets=toys("price"), settings=DataSettings(kinds={"kind": "category"})))
     encoder = TableEncoder.from_json(json.loads(json.dumps(ready.encoder.to_json())))
     assert encoder == ready.encoder
     (tmp_path / "new.csv").write_text("pay;kind\n1.234;1\n", encoding="utf-8")
@@ -159,7 +160,7 @@ def test_a_new_file_written_otherwise_is_read_anew_and_that_is_said(tmp_path: Pa
 
 
 def test_a_cell_that_fits_no_manner_is_named(tmp_path: Path, toys: Toys) -> None:
-    ready = prepare(read_table(german(tmp_path)), targets=toys("price"))
+    ready = prepare(read_table(german(tmp_path)), Preparation(targets=toys("price")))
     with pytest.raises(DataError, match=r"column 'pay', row 2: a number is expected, got 'x'"):
         ready.encoder.encode(pl.DataFrame({"pay": ["1.234", "x"], "kind": [1, 2]}))
 
@@ -169,6 +170,8 @@ def test_files_of_other_splits_are_read_as_the_training_file(tmp_path: Path, toy
     table = read_given({"train": german(tmp_path), "test": tmp_path / "test.csv"})
     assert table.frame["pay"].to_list()[-2:] == [1234.0, 2234.0]
     split = SplitSettings("files", test=str(tmp_path / "test.csv"))
-    ready = prepare(read_table(german(tmp_path)), targets=toys("price"), settings=DataSettings(split=split))
+    ready = prepare(
+        read_table(german(tmp_path)), Preparation(targets=toys("price"), settings=DataSettings(split=split))
+    )
     assert len(ready.data.rows("test")) == 2
     assert dict(ready.encoder.manners)["pay"] == "comma"

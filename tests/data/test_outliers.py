@@ -20,6 +20,7 @@ from cotrain.data.column_settings import ColumnSettings, ImputeSettings, Outlier
 from cotrain.data.forest import ForestEncoder
 from cotrain.data.numbers import NumberEncoder
 from cotrain.data.outliers import bounds_of, outside
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import read_table
 from cotrain.data.settings import DataSettings, SplitSettings
@@ -106,7 +107,7 @@ def ready(toys: Toys, **how: Any) -> Prepared:
         pl.Series("part", ["train"] * 300 + ["valid"] * 40 + ["test"] * 60),
     )
     how = {"split": SplitSettings("column", by="part")} | how
-    return prepare(read_table(frame), targets=toys("y"), settings=DataSettings(**how))
+    return prepare(read_table(frame), Preparation(targets=toys("y"), settings=DataSettings(**how)))
 
 
 @pytest.mark.parametrize("name", ["quantile", "iqr", "isolation_forest"])

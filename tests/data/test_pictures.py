@@ -26,6 +26,7 @@ from cotrain.data.infer import infer
 from cotrain.data.picture_folders import folder_table, holds_pictures
 from cotrain.data.picture_settings import ImageSettings
 from cotrain.data.pictures import Pictures
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import read_table
 from cotrain.data.settings import DataSettings, SplitSettings
@@ -60,7 +61,7 @@ def ready(
     source: Any, toys: Toys, *, image: dict[str, Any] | None = None, cache: Path | None = None, **more: Any
 ) -> Prepared:
     settings = DataSettings(image=ImageSettings(**(image or {})), **more)
-    return prepare(read_table(source), targets=toys("score"), settings=settings, seed=1, cache=cache)
+    return prepare(read_table(source), Preparation(targets=toys("score"), settings=settings, seed=1, cache=cache))
 
 
 def cells_of(prepared: Prepared, name: str = "photo") -> torch.Tensor:
@@ -168,7 +169,11 @@ def test_sizes_and_channels_are_those_of_the_training_pictures(toys: Toys, tmp_p
     large = pl.DataFrame({"photo": [png(np.zeros((300, 20)))] * ROWS, "score": np.arange(ROWS) * 0.5})
     assert ready(large, toys).specs["photo"].shape == (1, 64, 64)
     one = DataSettings(per_column={"photo": ColumnSettings(image=ImageSettings(size=9))})
-    assert prepare(read_table(large), targets=toys("score"), settings=one).specs["photo"].shape == (1, 9, 9)
+    assert prepare(read_table(large), Preparation(targets=toys("score"), settings=one)).specs["photo"].shape == (
+        1,
+        9,
+        9,
+    )
 
 
 def damaged(album: Path) -> Path:
@@ -298,7 +303,7 @@ def test_pictures_of_a_later_run_are_read_as_those_of_the_one_it_begins_with(
     earlier = Earlier("first", first.encoder, {})
     table = read_table({"photo": arrays(size=(9, 9, 3)), "score": np.arange(ROWS) * 0.5})
     settings = DataSettings(image=ImageSettings(folder="elsewhere"))
-    later = prepare(table, targets=toys("score"), settings=settings, earlier=earlier)
+    later = prepare(table, Preparation(targets=toys("score"), settings=settings, earlier=earlier))
     assert later.specs["photo"] == first.specs["photo"]
     assert cells_of(later).shape == (ROWS, 1, 4, 4)
     assert later.encoder.encoders[0].folder == "elsewhere"  # type: ignore[union-attr]
@@ -316,7 +321,7 @@ def test_a_folder_is_a_table_of_its_pictures(tmp_path: Path, toys: Toys) -> None
     assert table.frame["label"].to_list() == ["cat"] * 12 + ["dog"] * 12
     assert [note for note in table.notes if "1 files" in note and "no pictures" in note]
     assert table.digest() == read_table(tmp_path).digest() is not None
-    prepared = prepare(table, targets=toys("label"), cache=tmp_path / "cache")
+    prepared = prepare(table, Preparation(targets=toys("label"), cache=tmp_path / "cache"))
     assert prepared.specs["path"].shape == (3, 6, 5)
     assert not prepared.data.inputs["path"].present.logical_not().any()  # type: ignore[attr-defined]
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as opened:
@@ -351,7 +356,7 @@ def test_pictures_split_by_files_lie_each_beside_their_own_table(tmp_path: Path,
             (tmp_path / split / str(place % 2)).mkdir(parents=True, exist_ok=True)
             (tmp_path / split / str(place % 2) / f"{place}.png").write_bytes(png(cells))
     settings = DataSettings(split=SplitSettings("files", test=str(tmp_path / "test")))
-    prepared = prepare(read_table(tmp_path / "train"), targets=toys("label"), settings=settings)
+    prepared = prepare(read_table(tmp_path / "train"), Preparation(targets=toys("label"), settings=settings))
     assert prepared.report["splits"] == {"train": 10, "valid": 2, "test": 6}
     assert prepared.data.inputs["path"].present.all()  # type: ignore[attr-defined]
 

@@ -25,6 +25,7 @@ from cotrain.data.column_settings import (
     ScalingSettings,
 )
 from cotrain.data.feature_settings import CategorySettings
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import read_table
 from cotrain.data.settings import DataSettings, SplitSettings
@@ -39,7 +40,7 @@ def same(one: Prepared, other: Prepared) -> bool:
 
 
 def test_a_frame_goes_the_whole_way(people: pl.DataFrame, toys: Toys) -> None:
-    ready = prepare(read_table(people), targets=toys("score", "ill"), seed=1)
+    ready = prepare(read_table(people), Preparation(targets=toys("score", "ill"), seed=1))
     assert set(ready.specs) == {"numbers", "categories"}
     assert ready.specs["categories"].names == ("city", "smokes")
     assert "when year" in ready.specs["numbers"].names
@@ -75,8 +76,10 @@ def test_what_stands_in_other_splits_changes_nothing_that_is_learnt(
     one, other = (
         prepare(
             read_table(table),
-            targets=toys("score"),
-            settings=DataSettings(split=how, scaling=ScalingSettings(scaling), kinds={"age": "number"}),
+            Preparation(
+                targets=toys("score"),
+                settings=DataSettings(split=how, scaling=ScalingSettings(scaling), kinds={"age": "number"}),
+            ),
         )
         for table in (frame, spoiled)
     )
@@ -89,7 +92,7 @@ def test_what_stands_in_other_splits_changes_nothing_that_is_learnt(
 
 def test_a_row_is_never_dropped_for_a_missing_target(people: pl.DataFrame, toys: Toys) -> None:
     frame = people.with_columns(pl.when(pl.col("pay") < 20).then(None).otherwise(pl.col("score")).alias("score"))
-    ready = prepare(read_table(frame), targets=toys("score"), inputs=["*", "-pay"])
+    ready = prepare(read_table(frame), Preparation(targets=toys("score"), inputs=["*", "-pay"]))
     assert len(ready.data) == len(frame)
     assert sum(ready.report["splits"].values()) == len(frame)
     assert ready.data.targets["score"].present.tolist() == frame["score"].is_not_null().to_list()
@@ -97,8 +100,10 @@ def test_a_row_is_never_dropped_for_a_missing_target(people: pl.DataFrame, toys:
 
 def test_repeated_rows_are_counted_and_dropped_from_training_only_if_asked(people: pl.DataFrame, toys: Toys) -> None:
     frame = pl.concat([people, people])
-    kept = prepare(read_table(frame), targets=toys("score"), seed=0)
-    dropped = prepare(read_table(frame), targets=toys("score"), seed=0, settings=DataSettings(drop_duplicates=True))
+    kept = prepare(read_table(frame), Preparation(targets=toys("score"), seed=0))
+    dropped = prepare(
+        read_table(frame), Preparation(targets=toys("score"), seed=0, settings=DataSettings(drop_duplicates=True))
+    )
     assert len(dropped.data) == len(kept.data) == 120
     for split in ("valid", "test"):
         assert torch.equal(kept.data.rows(split), dropped.data.rows(split))
@@ -114,8 +119,7 @@ def test_columns_that_split_or_weigh_the_rows_are_no_inputs(people: pl.DataFrame
     frame = people.with_columns(pl.Series("who", [place // 3 for place in range(60)]))
     ready = prepare(
         read_table(frame),
-        targets=toys("score"),
-        settings=DataSettings(split=SplitSettings("group", by="who"), weight="pay"),
+        Preparation(targets=toys("score"), settings=DataSettings(split=SplitSettings("group", by="who"), weight="pay")),
     )
     assert set(ready.encoder.columns) == {"age", "city", "smokes", "when", "ill"}
     batch = next(ready.data.batches("test", 4))
@@ -154,12 +158,15 @@ def test_a_mistake_is_named_with_its_place_and_the_nearest_name(
 ) -> None:
     settings = {"targets": ("score",)} | settings
     with pytest.raises(error, match=says):
-        prepare(read_table(people), **(settings | {"targets": toys(*settings["targets"])}))
+        prepare(read_table(people), Preparation(**(settings | {"targets": toys(*settings["targets"])})))
 
 
 def test_several_absent_columns_are_named_at_once(people: pl.DataFrame, toys: Toys) -> None:
     with pytest.raises(DataError) as caught:
-        prepare(read_table(people), targets=toys("scroe", "il"), inputs=["agge"], settings=DataSettings(weight="pya"))
+        prepare(
+            read_table(people),
+            Preparation(targets=toys("scroe", "il"), inputs=["agge"], settings=DataSettings(weight="pya")),
+        )
     assert str(caught.value).count("\n") == 3
 
 
@@ -167,7 +174,9 @@ def test_files_given_split_by_split_are_encoded_as_such(people: pl.DataFrame, to
     for name, start, stop in (("train", 0, 40), ("test", 40, 60)):
         people[start:stop].write_csv(tmp_path / f"{name}.csv")
     how = SplitSettings("files", test="test.csv").beside(tmp_path)
-    ready = prepare(read_table(tmp_path / "train.csv"), targets=toys("score"), settings=DataSettings(split=how))
+    ready = prepare(
+        read_table(tmp_path / "train.csv"), Preparation(targets=toys("score"), settings=DataSettings(split=how))
+    )
     assert ready.data.rows("test").tolist() == list(range(40, 60))
     assert len(ready.data.rows("valid")) == 5
     assert any("drawn from training" in note for note in ready.report["notes"])
@@ -179,7 +188,7 @@ def test_the_same_table_gives_the_same_rows_with_and_without_the_cache(
     path, cache = tmp_path / "people.csv", tmp_path / "cache"
     people.write_csv(path)
     ways = [
-        prepare(read_table(path), targets=toys("score"), settings=DataSettings(weight="pay"), cache=where)
+        prepare(read_table(path), Preparation(targets=toys("score"), settings=DataSettings(weight="pay"), cache=where))
         for where in (None, cache, cache)
     ]
     assert len(list(cache.iterdir())) == 1
@@ -195,7 +204,7 @@ def test_every_setting_and_every_byte_has_an_entry_of_its_own(people: pl.DataFra
     people.write_csv(path)
 
     def go(**settings: Any) -> Prepared:
-        return prepare(read_table(path), **({"targets": toys("score")} | settings), cache=cache)
+        return prepare(read_table(path), Preparation(**({"targets": toys("score")} | settings), cache=cache))
 
     said: list[dict[str, Any]] = [
         {"categories": CategorySettings(rare=5)}, {"scaling": ScalingSettings("robust")}, {"weight": "pay"}, {"kinds": {"age": "category"}},
@@ -217,11 +226,11 @@ def test_every_setting_and_every_byte_has_an_entry_of_its_own(people: pl.DataFra
 def test_a_corrupt_cache_is_said_and_rebuilt(people: pl.DataFrame, toys: Toys, tmp_path: Path) -> None:
     path, cache = tmp_path / "people.csv", tmp_path / "cache"
     people.write_csv(path)
-    first = prepare(read_table(path), targets=toys("score"), cache=cache)
-    whole = prepare(read_table(path), targets=toys("score"))
+    first = prepare(read_table(path), Preparation(targets=toys("score"), cache=cache))
+    whole = prepare(read_table(path), Preparation(targets=toys("score")))
     file = next(cache.glob("*/input.0.*.values.bin"))
     file.write_bytes(b"\0" * file.stat().st_size)
-    again = prepare(read_table(path), targets=toys("score"), cache=cache)
+    again = prepare(read_table(path), Preparation(targets=toys("score"), cache=cache))
     assert any("was damaged" in note for note in again.report["notes"])
     assert same(again, whole)
     assert replace(first, report={}).codecs == again.codecs
@@ -229,20 +238,20 @@ def test_a_corrupt_cache_is_said_and_rebuilt(people: pl.DataFrame, toys: Toys, t
 
 
 def test_tables_from_memory_leave_no_cache(people: pl.DataFrame, toys: Toys, tmp_path: Path) -> None:
-    prepare(read_table(people), targets=toys("score"), cache=tmp_path / "cache")
+    prepare(read_table(people), Preparation(targets=toys("score"), cache=tmp_path / "cache"))
     assert not (tmp_path / "cache").exists()
 
 
 def test_empty_and_tiny_tables_are_refused_in_words(people: pl.DataFrame, toys: Toys) -> None:
     for rows in (0, 1, 5):
         with pytest.raises(DataError, match=f"got {rows}"):
-            prepare(read_table(people[:rows]), targets=toys("score"))
+            prepare(read_table(people[:rows]), Preparation(targets=toys("score")))
 
 
 def test_every_problem_of_the_targets_is_named_at_once(people: pl.DataFrame, toys: Toys) -> None:
     frame = people.with_columns(pl.lit(None, dtype=pl.Float64).alias("a"), pl.lit(None, dtype=pl.Float64).alias("b"))
     with pytest.raises(DataError) as caught:
-        prepare(read_table(frame), targets=toys("a", "b", "score"))
+        prepare(read_table(frame), Preparation(targets=toys("a", "b", "score")))
     assert [line.partition(" has")[0] for line in str(caught.value).splitlines()] == ["column 'a'", "column 'b'"]
 
 
@@ -250,8 +259,8 @@ def test_rows_come_out_the_same_in_any_order(people: pl.DataFrame, toys: Toys) -
     parts = people.with_columns(pl.Series("part", np.random.default_rng(0).choice(["train", "valid", "test"], 60)))
     order = np.random.default_rng(1).permutation(60)
     how = SplitSettings("column", by="part")
-    one = prepare(read_table(parts), targets=toys("score"), settings=DataSettings(split=how))
-    other = prepare(read_table(parts[order]), targets=toys("score"), settings=DataSettings(split=how))
+    one = prepare(read_table(parts), Preparation(targets=toys("score"), settings=DataSettings(split=how)))
+    other = prepare(read_table(parts[order]), Preparation(targets=toys("score"), settings=DataSettings(split=how)))
     assert one.encoder == other.encoder
     for name, field in one.data.inputs.items():
         assert torch.equal(field.values[torch.from_numpy(order)], other.data.inputs[name].values)
@@ -307,11 +316,13 @@ def test_nothing_learnt_depends_on_rows_outside_training(
         made.append(
             prepare(
                 read_table(frame),
-                targets=toys("y"),
-                settings=DataSettings(
-                    kinds={"x": "number", "word": "category"},
-                    split=SplitSettings("column", by="part"),
-                    **how,
+                Preparation(
+                    targets=toys("y"),
+                    settings=DataSettings(
+                        kinds={"x": "number", "word": "category"},
+                        split=SplitSettings("column", by="part"),
+                        **how,
+                    ),
                 ),
             )
         )
@@ -329,13 +340,18 @@ def test_nothing_learnt_depends_on_rows_outside_training(
 def test_any_column_name_goes_the_whole_way(people: pl.DataFrame, toys: Toys, name: str) -> None:
     for column in ("age", "city", "when"):
         frame = people.rename({column: name})
-        assert name in prepare(read_table(frame), targets=toys("score")).encoder.columns
+        assert name in prepare(read_table(frame), Preparation(targets=toys("score"))).encoder.columns
     assert (
-        prepare(read_table(people.rename({"age": name})), targets=toys("score"), inputs=[name]).encoder.columns
+        prepare(
+            read_table(people.rename({"age": name})), Preparation(targets=toys("score"), inputs=[name])
+        ).encoder.columns
         == (name,)
         or name == "*"
     )
-    assert name in prepare(read_table(people.rename({"score": name})), targets=toys(name), inputs=["age"]).codecs
+    assert (
+        name
+        in prepare(read_table(people.rename({"score": name})), Preparation(targets=toys(name), inputs=["age"])).codecs
+    )
 
 
 def test_a_name_polars_cannot_hold_is_refused(people: pl.DataFrame) -> None:

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from cotrain.data.clean import Step, marks
 from cotrain.data.infer import infer
 from cotrain.data.leaks import auc, leaks
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import prepare
 from cotrain.data.problems import alike, classes, few_rows, in_two_splits, infinite, labels
 from cotrain.data.read import read_table
@@ -120,7 +121,7 @@ def test_the_warnings_of_a_bad_table_come_together(toys: Callable[..., dict[str,
             "pay": PAY,
         }
     )
-    ready = prepare(read_table(frame), targets=toys("pay"))
+    ready = prepare(read_table(frame), Preparation(targets=toys("pay")))
     said = "\n".join(ready.warnings)
     for part in ("constant, so they say nothing: one", "identifiers, so they say nothing about new rows: id",
                  "column 'x' has 1 infinite cells, first in row 8", "column 'twin' gives the target 'pay'"):  # fmt: skip
@@ -131,7 +132,7 @@ def test_the_warnings_of_a_bad_table_come_together(toys: Callable[..., dict[str,
 
 def test_a_table_in_order_has_no_warning(toys: Callable[..., dict[str, Any]]) -> None:
     frame = pl.DataFrame({"x": X, "grade": GRADE, "pay": PAY})
-    assert prepare(read_table(frame), targets=toys("pay")).warnings == []
+    assert prepare(read_table(frame), Preparation(targets=toys("pay"))).warnings == []
 
 
 def test_labels_that_differ_only_in_how_they_are_written_are_said() -> None:
@@ -143,7 +144,9 @@ def test_labels_that_differ_only_in_how_they_are_written_are_said() -> None:
 
 def test_a_column_constant_in_training_only_is_said(toys: Callable[..., dict[str, Any]]) -> None:
     frame = pl.DataFrame({"x": X, "late": [0.5] * 300 + list(X[300:]), "t": range(ROWS), "pay": PAY})
-    ready = prepare(read_table(frame), targets=toys("pay"), settings=DataSettings(split=SplitSettings("time", by="t")))
+    ready = prepare(
+        read_table(frame), Preparation(targets=toys("pay"), settings=DataSettings(split=SplitSettings("time", by="t")))
+    )
     assert [warning for warning in ready.warnings if "constant in the training split" in warning] == [
         "constant in the training split, so nothing is learnt from them: late"
     ]

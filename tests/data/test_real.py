@@ -10,6 +10,7 @@ import torch
 
 from cotrain.data.column_settings import ScalingSettings
 from cotrain.data.infer import infer
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import Table, read_table
 from cotrain.data.settings import DataSettings, ReadSettings, SplitSettings
@@ -57,10 +58,12 @@ def test_census_has_no_header_and_blanks_before_every_word(real_data: Find, toys
     )
     ready = prepare(
         table,
-        targets=toys("income_50k", "marital_stat"),
-        inputs=["*", "-education"],
-        settings=DataSettings(weight="instance_weight", split=SplitSettings("stratified", (0.6, 0.1, 0.3))),
-        cache=tmp_path,
+        Preparation(
+            targets=toys("income_50k", "marital_stat"),
+            inputs=["*", "-education"],
+            settings=DataSettings(weight="instance_weight", split=SplitSettings("stratified", (0.6, 0.1, 0.3))),
+            cache=tmp_path,
+        ),
     )
     whole(ready)
     assert "instance_weight" not in ready.encoder.columns
@@ -74,7 +77,9 @@ def test_census_has_no_header_and_blanks_before_every_word(real_data: Find, toys
 def test_heart_disease_keeps_its_missing_cells(real_data: Find, toys: Toys) -> None:
     table = read_table(real_data("heart_disease/heart.csv"))
     assert sum(table.frame.null_count().row(0)) == 1753
-    ready = prepare(table, targets=toys("num", "chol"), settings=DataSettings(split=SplitSettings("group", by="site")))
+    ready = prepare(
+        table, Preparation(targets=toys("num", "chol"), settings=DataSettings(split=SplitSettings("group", by="site")))
+    )
     whole(ready)
     sites = [set(table.frame["site"][rows.numpy()].to_list()) for rows in ready.data.splits.values()]
     assert sum(len(one) for one in sites) == 4
@@ -85,7 +90,9 @@ def test_heart_disease_keeps_its_missing_cells(real_data: Find, toys: Toys) -> N
 def test_credit_default_is_read_from_parquet_without_its_id(real_data: Find, toys: Toys) -> None:
     table = read_table(real_data("credit_default/credit_default.parquet"))
     assert table.frame.shape == (30_000, 25)
-    ready = prepare(table, targets=toys("Default"), settings=DataSettings(scaling=ScalingSettings("quantile")))
+    ready = prepare(
+        table, Preparation(targets=toys("Default"), settings=DataSettings(scaling=ScalingSettings("quantile")))
+    )
     whole(ready)
     assert "ID" not in ready.encoder.columns
     assert any("ID" in warning for warning in ready.warnings)
@@ -98,7 +105,9 @@ def test_occupancy_has_an_unnamed_index_that_shifts_the_header(real_data: Find, 
     assert table.frame.shape == (20_560, 8)
     assert table.frame["Temperature"].min() > 15  # type: ignore[operator]
     assert kinds(table)["(index)"] == "identifier"
-    ready = prepare(table, targets=toys("Occupancy"), settings=DataSettings(split=SplitSettings("time", by="date")))
+    ready = prepare(
+        table, Preparation(targets=toys("Occupancy"), settings=DataSettings(split=SplitSettings("time", by="date")))
+    )
     whole(ready)
     dates = [table.frame["date"][rows.numpy()] for rows in ready.data.splits.values()]
     assert dates[0].max() < dates[1].min()  # type: ignore[operator]
@@ -108,7 +117,7 @@ def test_occupancy_has_an_unnamed_index_that_shifts_the_header(real_data: Find, 
 def test_restaurants_are_separated_by_semicolons_and_mark_missing_cells(real_data: Find, toys: Toys) -> None:
     table = read_table(real_data("restaurant_ratings/rating_final.csv"))
     assert table.frame.shape == (1161, 5)
-    whole(prepare(table, targets=toys("rating", "food_rating", "service_rating")))
+    whole(prepare(table, Preparation(targets=toys("rating", "food_rating", "service_rating"))))
     users = read_table(real_data("restaurant_ratings/userprofile.csv"))
     assert users.frame["smoker"].null_count() == 3
     assert {step.step for step in users.steps} == {"word for missing"}
@@ -125,7 +134,7 @@ def test_drug_reviews_hold_lines_inside_quotes_and_words_for_missing(real_data: 
         "identifier", "text", "category", "category",
     ]  # fmt: skip
     assert table.frame["sideEffectsReview"].null_count() == 98
-    ready = prepare(table, targets=toys("rating"))
+    ready = prepare(table, Preparation(targets=toys("rating")))
     whole(ready)
     texts = ("benefitsReview", "sideEffectsReview", "commentsReview")
     assert set(ready.encoder.columns) == {"urlDrugName", "effectiveness", "sideEffects", "condition", *texts}
@@ -145,7 +154,7 @@ def test_the_smart_home_numbers_its_columns_in_a_commented_header(real_data: Fin
 def test_a_bicycle_hour_knows_month_before_day(real_data: Find, toys: Toys) -> None:
     table = read_table(real_data("bike_sharing/hour.csv"))
     assert infer(table.frame)["dteday"].form == "%m/%d/%Y"
-    ready = prepare(table, targets=toys("casual"), inputs=["*", "-registered"])
+    ready = prepare(table, Preparation(targets=toys("casual"), inputs=["*", "-registered"]))
     whole(ready)
     assert "instant" not in ready.encoder.columns
 
@@ -154,8 +163,10 @@ def test_speech_of_one_subject_stays_in_one_split(real_data: Find, toys: Toys) -
     table = read_table(real_data("parkinsons_tele/parkinsons_updrs.csv"))
     ready = prepare(
         table,
-        targets=toys("motor_UPDRS", "total_UPDRS"),
-        settings=DataSettings(split=SplitSettings("group", by="subject#")),
+        Preparation(
+            targets=toys("motor_UPDRS", "total_UPDRS"),
+            settings=DataSettings(split=SplitSettings("group", by="subject#")),
+        ),
     )
     whole(ready)
     subjects = [set(table.frame["subject#"][rows.numpy()].to_list()) for rows in ready.data.splits.values()]

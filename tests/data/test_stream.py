@@ -19,6 +19,7 @@ from cotrain.data import survey as survey_room
 from cotrain.data.column_settings import ColumnSettings, ImputeSettings, OutlierSettings
 from cotrain.data.dealt import Dealer
 from cotrain.data.pieces import large_table
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import read_table
 from cotrain.data.settings import DataSettings, SplitSettings
@@ -88,8 +89,8 @@ def test_pieces_are_encoded_as_the_whole_table_is(file: Path, ending: str, targe
         people().write_parquet(path, row_group_size=300)
     elif ending == "jsonl":
         people().write_ndjson(path)
-    streamed = prepare_stream(large_table(path), targets=targets, settings=COLUMN)
-    memory = prepare(read_table(path), targets=targets, settings=COLUMN)
+    streamed = prepare_stream(large_table(path), Preparation(targets=targets, settings=COLUMN))
+    memory = prepare(read_table(path), Preparation(targets=targets, settings=COLUMN))
     assert streamed.encoder.to_json() == memory.encoder.to_json()
     assert streamed.codecs == memory.codecs
     assert streamed.specs == memory.specs
@@ -113,9 +114,9 @@ def test_pieces_are_encoded_as_the_whole_table_is(file: Path, ending: str, targe
 def test_a_second_run_reads_the_shards_only(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, targets: dict[str, Any]
 ) -> None:
-    first = prepare_stream(large_table(file), targets=targets, settings=COLUMN, cache=tmp_path / "cache")
+    first = prepare_stream(large_table(file), Preparation(targets=targets, settings=COLUMN, cache=tmp_path / "cache"))
     monkeypatch.setattr("cotrain.data.stream.survey", lambda *_, **__: pytest.fail("the files were read again"))
-    again = prepare_stream(large_table(file), targets=targets, settings=COLUMN, cache=tmp_path / "cache")
+    again = prepare_stream(large_table(file), Preparation(targets=targets, settings=COLUMN, cache=tmp_path / "cache"))
     assert again.report == first.report
     assert again.codecs == first.codecs
     assert again.encoder.to_json() == first.encoder.to_json()
@@ -125,11 +126,13 @@ def test_a_second_run_reads_the_shards_only(
     )
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.name.startswith(".")] == []
     with pytest.raises(pytest.fail.Exception):
-        prepare_stream(large_table(file), targets=targets, settings=COLUMN, seed=1, cache=tmp_path / "cache")
+        prepare_stream(
+            large_table(file), Preparation(targets=targets, settings=COLUMN, seed=1, cache=tmp_path / "cache")
+        )
 
 
 def test_without_a_cache_the_shards_go_with_the_rows(file: Path, targets: dict[str, Any]) -> None:
-    prepared = prepare_stream(large_table(file), targets=targets, settings=COLUMN)
+    prepared = prepare_stream(large_table(file), Preparation(targets=targets, settings=COLUMN))
     assert isinstance(prepared.data, ShardedData)
     folder = prepared.data.folder
     assert len(list(folder.iterdir())) > 5
@@ -141,7 +144,7 @@ def test_an_error_leaves_no_half_written_entry(file: Path, tmp_path: Path, targe
     people().with_columns(pl.Series("size", [*["1"] * 2990, *["?"] * 9, "many"])).write_csv(file)
     settings = replace(COLUMN, kinds={"size": "number"})
     with pytest.raises(DataError, match=r"'size', row \d+: a number is expected, got 'many'"):
-        prepare_stream(large_table(file), targets=targets, settings=settings, cache=tmp_path / "cache")
+        prepare_stream(large_table(file), Preparation(targets=targets, settings=settings, cache=tmp_path / "cache"))
     assert not (tmp_path / "cache").exists() or list((tmp_path / "cache").iterdir()) == []
 
 
@@ -151,11 +154,11 @@ def test_splits_have_their_shares_and_are_the_same_however_the_table_was_cut(
 ) -> None:
     by = {"group": "who", "time": "when"}.get(method)
     settings = DataSettings(split=SplitSettings(method, (0.6, 0.1, 0.3), by=by))
-    first = prepare_stream(large_table(file), targets=targets, settings=settings)
+    first = prepare_stream(large_table(file), Preparation(targets=targets, settings=settings))
     shares = {split: count / 3000 for split, count in first.data.counts.items()}
     assert shares == pytest.approx({"train": 0.6, "valid": 0.1, "test": 0.3}, abs=0.04)
     monkeypatch.setattr(text_pieces, "PIECE", 3_333)
-    again = prepare_stream(large_table(file), targets=targets, settings=settings)
+    again = prepare_stream(large_table(file), Preparation(targets=targets, settings=settings))
     assert all_rows(first)[1] == all_rows(again)[1]
     frame, where = people(), all_rows(first)[1]
     split = pl.Series("split", [where[row] for row in range(3000)])
@@ -182,7 +185,7 @@ def test_given_files_keep_their_splits_and_validation_is_drawn_where_none_is_giv
     frame[2500:].write_csv(tmp_path / "test.csv")
     table = large_table({"train": file, "test": tmp_path / "test.csv"})
     settings = DataSettings(split=SplitSettings("files", test=str(tmp_path / "test.csv")))
-    prepared = prepare_stream(table, targets=targets, settings=settings)
+    prepared = prepare_stream(table, Preparation(targets=targets, settings=settings))
     assert prepared.data.count("test") == 500
     assert prepared.data.count("valid") == pytest.approx(2500 * 0.125, abs=60)
     assert all(row >= 2500 for row, split in all_rows(prepared)[1].items() if split == "test")
@@ -225,8 +228,8 @@ def test_a_report_from_a_sample_says_so_and_counts_all_rows(
     real = survey
     monkeypatch.setattr("cotrain.data.stream.survey", lambda *given, **named: real(*given, **named, size=300))
     settings = replace(COLUMN, kinds={"who": "number", "when": "ignore"})
-    streamed = prepare_stream(large_table(file), targets=targets, settings=settings)
-    memory = prepare(read_table(file), targets=targets, settings=settings)
+    streamed = prepare_stream(large_table(file), Preparation(targets=targets, settings=settings))
+    memory = prepare(read_table(file), Preparation(targets=targets, settings=settings))
     assert any("of 3,000 rows drawn at random" in note for note in streamed.report["notes"])
     assert streamed.report["splits"] == memory.report["splits"]
     assert streamed.report["labels"]["z"] == memory.report["labels"]["z"]
@@ -245,7 +248,7 @@ def test_a_report_from_a_sample_says_so_and_counts_all_rows(
 
 def test_weights_travel_with_their_rows(file: Path, targets: dict[str, Any]) -> None:
     people().with_columns(pl.Series("w", np.arange(3000) % 4)).write_csv(file)
-    prepared = prepare_stream(large_table(file), targets=targets, settings=replace(COLUMN, weight="w"))
+    prepared = prepare_stream(large_table(file), Preparation(targets=targets, settings=replace(COLUMN, weight="w")))
     for batch in prepared.data.batches("train", 64, seed=0, shuffle=True):
         assert batch.row is not None
         assert batch.weight is not None
@@ -255,7 +258,7 @@ def test_weights_travel_with_their_rows(file: Path, targets: dict[str, Any]) -> 
 
 def test_a_tasks_own_weights_travel_with_their_rows(file: Path, targets: dict[str, Any]) -> None:
     people().with_columns(pl.Series("w", np.arange(3000) % 4)).write_csv(file)
-    prepared = prepare_stream(large_table(file), targets=targets, settings=COLUMN, task_weights={"y": "w"})
+    prepared = prepare_stream(large_table(file), Preparation(targets=targets, settings=COLUMN, task_weights={"y": "w"}))
     batch = prepared.data.whole("test")
     assert batch.row is not None
     assert batch.targets["y"].weight is not None
@@ -266,7 +269,7 @@ def test_a_tasks_own_weights_travel_with_their_rows(file: Path, targets: dict[st
 
 def test_what_needs_all_rows_is_refused(file: Path, targets: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="drop_duplicates"):
-        prepare_stream(large_table(file), targets=targets, settings=replace(COLUMN, drop_duplicates=True))
+        prepare_stream(large_table(file), Preparation(targets=targets, settings=replace(COLUMN, drop_duplicates=True)))
 
 
 @pytest.mark.parametrize(
@@ -281,24 +284,25 @@ def test_steps_that_drop_rows_are_refused(
     file: Path, targets: dict[str, Any], dropping: DataSettings, where: str
 ) -> None:
     with pytest.raises(ConfigError, match=f"{where}: rows are only dropped where all are in memory"):
-        prepare_stream(large_table(file), targets=targets, settings=dropping)
+        prepare_stream(large_table(file), Preparation(targets=targets, settings=dropping))
 
 
 def test_a_wrong_word_for_a_split_is_found_with_its_place(file: Path, targets: dict[str, Any]) -> None:
     frame = people()
     frame.with_columns(pl.Series("part", [*frame["part"][:2000], "tset", *frame["part"][2001:]])).write_csv(file)
     with pytest.raises(DataError, match=r"got 'tset'.*rows counted from row \d+ of the table"):
-        prepare_stream(large_table(file), targets=targets, settings=COLUMN)
+        prepare_stream(large_table(file), Preparation(targets=targets, settings=COLUMN))
 
 
 def test_too_few_rows_and_an_empty_split_are_refused(file: Path, targets: dict[str, Any]) -> None:
     people(8).write_csv(file)
     with pytest.raises(DataError, match="at least 10 rows"):
-        prepare_stream(large_table(file), targets=targets, settings=COLUMN)
+        prepare_stream(large_table(file), Preparation(targets=targets, settings=COLUMN))
     people(200).with_columns(pl.lit("all one").alias("who")).write_csv(file)
     with pytest.raises(DataError, match=r"the \w+ split would have no rows"):
         prepare_stream(
-            large_table(file), targets=targets, settings=DataSettings(split=SplitSettings("group", by="who"))
+            large_table(file),
+            Preparation(targets=targets, settings=DataSettings(split=SplitSettings("group", by="who"))),
         )
 
 
@@ -320,12 +324,12 @@ def test_what_encoders_do_to_cells_is_counted_in_all_rows(
         named = ("outlier clipped", "missing cell filled")
         return [one for one in prepared.report["cleaning"] if one["step"] in named]
 
-    memory = steps(prepare(read_table(file), targets=targets, settings=settings))
+    memory = steps(prepare(read_table(file), Preparation(targets=targets, settings=settings)))
     assert {(one["step"], one["column"]) for one in memory} >= {("missing cell filled", "x"), ("outlier clipped", "x")}
-    assert steps(prepare_stream(large_table(file), targets=targets, settings=settings)) == memory
+    assert steps(prepare_stream(large_table(file), Preparation(targets=targets, settings=settings))) == memory
     real = survey
     monkeypatch.setattr("cotrain.data.stream.survey", lambda *given, **named: real(*given, **named, size=300))
-    sampled = steps(prepare_stream(large_table(file), targets=targets, settings=settings))
+    sampled = steps(prepare_stream(large_table(file), Preparation(targets=targets, settings=settings)))
     assert [(one["column"], one["count"]) for one in sampled if one["step"] == "missing cell filled"] == [
         (one["column"], one["count"]) for one in memory if one["step"] == "missing cell filled"
     ]
@@ -335,7 +339,7 @@ def test_money_is_read_in_pieces_as_it_is_in_memory(tmp_path: Path, toys: Callab
     lines = [f"{place % 7}.{place:03d},50 €;{place % 5}" for place in range(400)]
     (tmp_path / "money.csv").write_text("\n".join(["pay;y", *lines]), encoding="utf-8")
     settings = DataSettings(kinds={"y": "number"})
-    streamed = prepare_stream(large_table(tmp_path / "money.csv"), targets=toys("y"), settings=settings)
+    streamed = prepare_stream(large_table(tmp_path / "money.csv"), Preparation(targets=toys("y"), settings=settings))
     assert dict(streamed.encoder.manners)["pay"] == "comma €"
     rows, _ = all_rows(streamed)
     memory = streamed.encoder.encode(read_table(tmp_path / "money.csv").frame)[0]["numbers"].values

@@ -15,6 +15,7 @@ from cotrain.core.errors import DataError
 from cotrain.data.column_settings import ColumnSettings, ScalingSettings
 from cotrain.data.encode import TableEncoder
 from cotrain.data.feature_settings import CategorySettings
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import Prepared, preparing
 from cotrain.data.read import read_table
 from cotrain.data.settings import DataSettings
@@ -49,10 +50,9 @@ def made(
         {
             name: preparing(
                 read_table(frames[name]),
-                targets=CODECS[name],
-                settings=(settings or {}).get(name, DataSettings()),
-                source=name,
-                cache=cache,
+                Preparation(
+                    targets=CODECS[name], settings=(settings or {}).get(name, DataSettings()), source=name, cache=cache
+                ),
                 beside="both",
             )
             for name in frames
@@ -100,7 +100,9 @@ def test_a_source_never_sees_its_own_target_though_another_reads_a_column_of_tha
     frames["two"] = frames["two"].rename({"label": "other"})
     frames["one"] = frames["one"].rename({"label": "other"}).with_columns(label=pl.Series(np.arange(80) % 2 == 0).cast(pl.String))  # fmt: skip
     codecs = {"one": {"big": Binary("big", columns=("label",)).codec}, "two": {"size": Regression("size", columns=("other",)).codec}}  # fmt: skip
-    steps = {name: preparing(read_table(frames[name]), targets=codecs[name], source=name) for name in frames}
+    steps = {
+        name: preparing(read_table(frames[name]), Preparation(targets=codecs[name], source=name)) for name in frames
+    }
     ready = prepare_together(steps)
     assert "other" in ready["one"].encoder.columns
     assert "other" in ready["two"].encoder.absent

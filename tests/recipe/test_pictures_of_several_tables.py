@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import cotrain
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import prepare
 from cotrain.data.read import read_table
 from cotrain.data.settings import DataSettings, SplitSettings
@@ -44,7 +45,7 @@ def test_a_picture_is_looked_for_beside_the_file_whose_row_names_it(albums: Path
     settings = DataSettings(split=split)
     targets = {"score": Regression("score").codec}
     for _ in range(2):  # the second time from the cache
-        ready = prepare(read_table(path), targets=targets, settings=settings, cache=tmp_path / "cache")
+        ready = prepare(read_table(path), Preparation(targets=targets, settings=settings, cache=tmp_path / "cache"))
         field = ready.data.inputs["photo"]  # type: ignore[attr-defined]
         first = field.select(torch.arange(3 * EACH)).values[:, 0, 0, 0]
         assert first.tolist() == [SHADES[name] + 3 * place for name in order for place in range(EACH)]

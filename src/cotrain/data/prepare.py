@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from cotrain.data.columns import Training
 from cotrain.data.decoded import decoded_texts
 from cotrain.data.drawn import RowData
 from cotrain.data.earlier import Earlier
-from cotrain.data.encode import FORMAT, PLAIN, AnyEncoder, TableEncoder
+from cotrain.data.encode import FORMAT, AnyEncoder, TableEncoder
 from cotrain.data.feature_settings import TextSettings
 from cotrain.data.infer import Column, infer
 from cotrain.data.leak_account import all_leaks
@@ -43,6 +42,7 @@ from cotrain.data.picture_columns import (
     read_as_said,
     read_pictures,
 )
+from cotrain.data.preparation import Preparation
 from cotrain.data.problems import warnings
 from cotrain.data.read import Table, read_given
 from cotrain.data.sample import EncodedData
@@ -75,48 +75,14 @@ class Prepared:
         return list(self.report["warnings"])
 
 
-def prepare(
-    table: Table,
-    *,
-    targets: Mapping[str, Codec],
-    inputs: Sequence[str] = ("*",),
-    settings: DataSettings = PLAIN,
-    task_weights: Mapping[str, str] | None = None,
-    seed: int = 0,
-    cache: Path | None = None,
-    source: str = "main",
-    earlier: Earlier | None = None,
-    groups: Mapping[str, str] | None = None,
-    texts: Mapping[str, TextSettings] | None = None,
-) -> Prepared:
+def prepare(table: Table, asked: Preparation) -> Prepared:
     """A table made ready for training: encoders and codecs are fitted on the training split only, kinds are seen in all rows.
 
-    targets: {task: unfitted codec}. inputs: columns, patterns (`*` for every column that is no target), `-name` to take one out.
-    settings: kinds, split, weight and how columns are cleaned and encoded; its path and how to read are those of the table, its
-    cache is not looked at. cache: a folder for the encoded rows; tables from memory are not cached.
-    task_weights: {task: column of row weights for it alone}. Columns that split or weigh the rows are no inputs.
-    earlier: what an earlier run fitted; its columns and tasks are not fitted again.
-    groups: {input column: its group} where each group of columns is to have fields of its own.
-    texts: {column: what holds for it if it is a text}, in place of what the settings say: its encoder reads one form alone.
     A row is never dropped for a missing target; `drop_duplicates` drops repeated rows from the training split only.
 
     Raises ConfigError for columns that are not there or named twice over, DataError for cells that cannot be what is said.
     """
-    return alone(
-        preparing(
-            table,
-            targets=targets,
-            inputs=inputs,
-            settings=settings,
-            task_weights=task_weights,
-            seed=seed,
-            cache=cache,
-            source=source,
-            earlier=earlier,
-            groups=groups,
-            texts=texts,
-        )
-    )
+    return alone(preparing(table, asked))
 
 
 Preparing = Generator["Fitting", "Fitted", Prepared]
@@ -173,42 +139,35 @@ def alone(steps: Preparing) -> Prepared:
     raise AssertionError("a preparation stops once")
 
 
-def preparing(
-    table: Table,
-    *,
-    targets: Mapping[str, Codec],
-    inputs: Sequence[str] = ("*",),
-    settings: DataSettings = PLAIN,
-    task_weights: Mapping[str, str] | None = None,
-    seed: int = 0,
-    cache: Path | None = None,
-    source: str = "main",
-    earlier: Earlier | None = None,
-    groups: Mapping[str, str] | None = None,
-    texts: Mapping[str, TextSettings] | None = None,
-    beside: str = "",
-) -> Preparing:
+def preparing(table: Table, asked: Preparation, *, beside: str = "") -> Preparing:
     """`prepare`, step by step: it yields what an encoder of inputs is to be fitted on, and goes on with the one it is sent.
 
     beside: a word for everything else that the encoder will be fitted on, part of the cache's key.
     """
+    settings, earlier, cache = asked.settings, asked.earlier, asked.cache
     split = settings.split
     if split.method == "files" and not table.parts:
         table = with_files(table, split)
     table = from_one_folder(table, pictures_beside(table.frame, settings))
-    ready = chosen(table, targets, inputs, split, settings.weight, task_weights)
+    ready = chosen(table, asked.targets, asked.inputs, split, settings.weight, asked.task_weights)
     how = replace(settings, path="", cache=None, stream=False)
     about: tuple[Any, ...] = () if earlier is None else (earlier.digest,)
     kinds = used_kinds(settings.kinds, table.frame.columns, ready)
     stamps = picture_stamps(ready.frame, ready.inputs, settings, kinds, table.folder) if cache is not None else []
-    about = (*stamps, *about, *([dict(groups)] if groups else []), texts, *([beside] if beside else []))
-    named = (ready.inputs, targets, how, task_weights, seed, source, *about)
+    about = (
+        *stamps,
+        *about,
+        *([dict(asked.groups)] if asked.groups else []),
+        asked.texts,
+        *([beside] if beside else []),
+    )
+    named = (ready.inputs, asked.targets, how, asked.task_weights, asked.seed, asked.source, *about)
     key = key_for(table, *named) if cache is not None else None
     notes: list[str] = []
     if cache is not None and key is not None:
         entry, wrong = load(cache, key)
         if entry is not None:
-            codecs = fitted(targets, ready.frame[entry.data.rows("train").numpy()], ready.frame, earlier)
+            codecs = fitted(asked.targets, ready.frame[entry.data.rows("train").numpy()], ready.frame, earlier)
             encoder = TableEncoder.from_json(entry.kept["encoder"])
             lazy = encoder.lazily(ready.frame, entry.lazy, folder=table.folder)
             return Prepared(entry.data.beside(lazy, list(encoder.specs)), encoder, codecs, entry.kept["report"])
@@ -218,7 +177,7 @@ def preparing(
     columns = infer(ready.frame, kinds, columns=(*ready.inputs, *target_columns(ready.targets)))
     taken = [columns[name] for name in ready.inputs]
     check_columns(settings, table.frame.columns, taken)
-    parts = split_rows(ready.frame, split, seed=seed, targets=target_columns(ready.targets), parts=table.parts)
+    parts = split_rows(ready.frame, split, seed=asked.seed, targets=target_columns(ready.targets), parts=table.parts)
     splits = dict(parts.rows)
     rows = marks(comparable(ready.frame, taken), [*ready.inputs, *target_columns(ready.targets)])
     steps = [*table.steps, *ready.steps, *undecoded, *without_repeated(rows, splits, settings.drop_duplicates)]
@@ -228,11 +187,11 @@ def preparing(
     seen, unseen = pictures.staying(splits["train"].numpy())
     splits["train"] = splits["train"][torch.from_numpy(seen)]
     train = ready.frame[splits["train"].numpy()]
-    stay, left = staying(train, taken, settings, derive(seed, "outliers"))
+    stay, left = staying(train, taken, settings, derive(asked.seed, "outliers"))
     if not stay.all():
         splits["train"], train = splits["train"][torch.from_numpy(stay)], train.filter(pl.Series(stay))
     steps += [*unseen, *left]
-    codecs = fitted(targets, train, ready.frame, earlier)
+    codecs = fitted(asked.targets, train, ready.frame, earlier)
     answers: dict[str, Field] = {}
     told: list[str] = []
     for task, codec in codecs.items():
@@ -245,13 +204,13 @@ def preparing(
         train,
         taken,
         settings,
-        Training(labels, derive(seed, "encoders"), pictures.found, splits["train"].numpy()),
+        Training(labels, derive(asked.seed, "encoders"), pictures.found, splits["train"].numpy()),
         table.frame.columns,
         table.reading.words,
         table.manners if earlier is None else {**dict(earlier.encoder.manners), **table.manners},
         before,
-        groups,
-        texts,
+        asked.groups,
+        asked.texts,
     )
     encoder = given.encoder
     notes += [] if earlier is None else earlier.notes(ready.inputs)
@@ -259,7 +218,7 @@ def preparing(
     fields, said = encoder.encode(ready.frame, places=places, folder=table.folder, made=pictures.fields)
     said += told
     steps += change_steps(counted_changes(encoder, ready.frame, splits["train"].numpy()))
-    data = EncodedData(fields, answers, splits=splits, weight=ready.weight, source=source)
+    data = EncodedData(fields, answers, splits=splits, weight=ready.weight, source=asked.source)
     cells = [column for column in taken if column.kind != "image"]
     found = warnings(
         ready.frame,
@@ -270,8 +229,8 @@ def preparing(
         steps=ready.steps,
         unclassed=[task for task, codec in codecs.items() if not getattr(codec, "classed", True)],
     )
-    found += all_leaks(ready.frame, columns, cells, ready.targets, splits, split.method, derive(seed, "leaks"))
-    weighs = {one for one in (settings.weight, *(task_weights or {}).values()) if one is not None}
+    found += all_leaks(ready.frame, columns, cells, ready.targets, splits, split.method, derive(asked.seed, "leaks"))
+    weighs = {one for one in (settings.weight, *(asked.task_weights or {}).values()) if one is not None}
     report: dict[str, Any] = {
         "origin": table.origin,
         "rows": len(table),
@@ -279,7 +238,7 @@ def preparing(
         "cleaning": [step.to_json() for step in steps],
         "splits": {name: len(rows) for name, rows in splits.items()},
         "method": split.method + (f" by {split.by}" if split.by else ""),
-        "labels": {task: label_counts(ready, task, data, splits) for task in targets},
+        "labels": {task: label_counts(ready, task, data, splits) for task in asked.targets},
         "warnings": found,
         "notes": [*table.notes, *notes, *parts.notes, *said],
     }

@@ -26,13 +26,12 @@ from cotrain.data.account import Changes, change_steps, counted_changes
 from cotrain.data.choose import chosen, columns_read, some_weights, target_columns
 from cotrain.data.clean import Step, finite
 from cotrain.data.columns import FieldEncoder
-from cotrain.data.earlier import Earlier
-from cotrain.data.encode import FORMAT, PLAIN, TableEncoder
-from cotrain.data.feature_settings import TextSettings
+from cotrain.data.encode import FORMAT, TableEncoder
 from cotrain.data.manners import numbered
 from cotrain.data.notes import Notes
 from cotrain.data.picture_columns import is_picture
 from cotrain.data.pieces import LargeTable, Piece
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import Prepared, prepare
 from cotrain.data.read import Table, added
 from cotrain.data.settings import DataSettings, SplitSettings
@@ -46,75 +45,64 @@ DATA_FORMAT = 1
 """Raised whenever the same files would be dealt out otherwise; part of every cache key."""
 
 
-def prepare_stream(
-    table: LargeTable,
-    *,
-    targets: Mapping[str, Codec],
-    inputs: Sequence[str] = ("*",),
-    settings: DataSettings = PLAIN,
-    task_weights: Mapping[str, str] | None = None,
-    seed: int = 0,
-    cache: Path | None = None,
-    source: str = "main",
-    earlier: Earlier | None = None,
-    groups: Mapping[str, str] | None = None,
-    texts: Mapping[str, TextSettings] | None = None,
-) -> Prepared:
-    """Files made ready for training piece by piece; arguments as those of `prepare`. Memory does not grow with the rows.
+def prepare_stream(table: LargeTable, asked: Preparation) -> Prepared:
+    """Files made ready for training piece by piece. Memory does not grow with the rows.
 
     Encoders and codecs are fitted on the training rows of a sample (`SAMPLE_ROWS`, and some rows of every label); splits are dealt out by hash
     (`Dealer`). cache: where the shards are kept for the next time; without it they lie in the system's folder for temporary files until
     the rows are let go. Raises as `prepare` does, and ConfigError for what needs all rows at once.
     """
+    settings, earlier, cache = asked.settings, asked.earlier, asked.cache
     refuse(settings)
     about = replace(settings, path="", cache=None, stream=True)
-    if " object at 0x" in repr((targets, about)):  # nothing that could be found again
+    if " object at 0x" in repr((asked.targets, about)):  # nothing that could be found again
         cache = None
     key = key_of(
         FORMAT,
         DATA_FORMAT,
         table.fingerprint(),
-        list(inputs),
-        repr(targets),
+        list(asked.inputs),
+        repr(asked.targets),
         repr(about),
-        repr(task_weights),
-        seed,
-        source,
+        repr(asked.task_weights),
+        asked.seed,
+        asked.source,
         *(() if earlier is None else (earlier.digest,)),
-        *([dict(groups)] if groups else []),
-        repr(texts),
+        *([dict(asked.groups)] if asked.groups else []),
+        repr(asked.texts),
     )
     notes = Notes()
     if cache is not None:
         entry, wrong = found(cache, key)
         if entry is not None:
-            return of_entry(entry, targets)
+            return of_entry(entry, asked.targets)
         notes.add([wrong] if wrong else [])
-    names = target_columns({task: codec.columns for task, codec in targets.items()})
-    seen = survey(table, settings.split, seed=seed, targets=names)
-    fit = fitted_on_sample(
-        table, seen, targets, inputs, settings, task_weights or {}, seed, source, earlier, groups, texts
-    )
+    names = target_columns({task: codec.columns for task, codec in asked.targets.items()})
+    seen = survey(table, settings.split, seed=asked.seed, targets=names)
+    fit = fitted_on_sample(table, seen, asked)
     refuse_ragged(fit)
     place = scratch(cache, key) if cache is not None else Path(tempfile.mkdtemp(prefix="cotrain-shards-"))
     try:
-        writer = ShardWriter(place, seen.expected, seed)
+        writer = ShardWriter(place, seen.expected, asked.seed)
         account = Account(fit, seen)
         for piece in table.pieces():
             with piece.placed():
-                account.add(write_piece(writer, piece, fit, seen, settings.weight, task_weights or {}))
+                account.add(write_piece(writer, piece, fit, seen, settings.weight, asked.task_weights or {}))
         report = account.report(table, settings, notes.lines())
         finished(
-            place, writer, source, {"report": report, "encoder": fit.encoder.to_json(), "codecs": codecs_json(fit)}
+            place,
+            writer,
+            asked.source,
+            {"report": report, "encoder": fit.encoder.to_json(), "codecs": codecs_json(fit)},
         )
         account.check(settings)
         if cache is None:
-            return of_entry(entry_at(place, temporary=True), targets)
+            return of_entry(entry_at(place, temporary=True), asked.targets)
         moved(place, cache, key)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
-    return of_entry(entry_at(cache / key), targets)
+    return of_entry(entry_at(cache / key), asked.targets)
 
 
 def refuse(settings: DataSettings) -> None:
@@ -172,41 +160,19 @@ def codecs_json(fit: Prepared) -> dict[str, Any]:
     return {task: codec.to_json() for task, codec in fit.codecs.items()}
 
 
-def fitted_on_sample(
-    table: LargeTable,
-    seen: Survey,
-    targets: Mapping[str, Codec],
-    inputs: Sequence[str],
-    settings: DataSettings,
-    task_weights: Mapping[str, str],
-    seed: int,
-    source: str,
-    earlier: Earlier | None = None,
-    groups: Mapping[str, str] | None = None,
-    texts: Mapping[str, TextSettings] | None = None,
-) -> Prepared:
+def fitted_on_sample(table: LargeTable, seen: Survey, asked: Preparation) -> Prepared:
     """`prepare` on the sampled rows, in the splits they were dealt to."""
     order = np.argsort(seen.where, kind="stable")
     frame = seen.sample[order]
     counts = np.bincount(seen.where, minlength=3).tolist()
     parts = {split: count for split, count in zip(SPLITS, counts, strict=True) if count or split == "train"}
     sample = Table(frame, table.origin, steps=seen.steps, reading=table.reading, parts=parts, manners=seen.found)
-    ready = chosen(sample, targets, inputs, settings.split, settings.weight, task_weights)
+    settings = asked.settings
+    ready = chosen(sample, asked.targets, asked.inputs, settings.split, settings.weight, asked.task_weights)
     refuse_pictures(frame, ready.inputs, settings.kinds)
     kinds = {name: "identifier" for name in seen.counting if name in ready.inputs} | dict(settings.kinds)
     given = replace(settings, kinds=kinds, split=SplitSettings("files", settings.split.fractions, valid="given"))
-    return prepare(
-        sample,
-        targets=targets,
-        inputs=ready.inputs,
-        settings=given,
-        task_weights=task_weights,
-        seed=seed,
-        source=source,
-        earlier=earlier,
-        groups=groups,
-        texts=texts,
-    )
+    return prepare(sample, replace(asked, inputs=ready.inputs, settings=given, cache=None))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from cotrain.data.earlier import Earlier
 from cotrain.data.feature_settings import TextSettings
 from cotrain.data.large import too_large
 from cotrain.data.pieces import LargeTable, large_table
+from cotrain.data.preparation import Preparation
 from cotrain.data.prepare import Prepared, Preparing, prepare, preparing
 from cotrain.data.read import Table, found, read_table
 from cotrain.data.split import group_codes
@@ -60,26 +61,26 @@ class Opened:
         """Of the table."""
         return columns_of(self.table)
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What both ways of preparing a table are told."""
+    def asked(self, source: str, earlier: Earlier | None = None) -> Preparation:
+        """What is to be made of the table."""
         config, settings = self.config, self.config.data
-        return {
-            "targets": {task.name: task.codec for task in build_tasks(config)},
-            "inputs": self.inputs,
-            "settings": dataclasses.replace(settings, kinds=self.kinds),
-            "task_weights": task_weights(config),
-            "seed": config.seed,
-            "cache": None if settings.cache is None or config.table is not None else Path(settings.cache),
-            "groups": self.groups if self.fused else None,
-            "texts": self.texts,
-        }
+        return Preparation(
+            targets={task.name: task.codec for task in build_tasks(config)},
+            inputs=self.inputs,
+            settings=dataclasses.replace(settings, kinds=self.kinds),
+            task_weights=task_weights(config),
+            seed=config.seed,
+            cache=None if settings.cache is None or config.table is not None else Path(settings.cache),
+            source=source,
+            earlier=earlier,
+            groups=self.groups if self.fused else None,
+            texts=self.texts,
+        )
 
     def prepared(self, earlier: Earlier | None = None, source: str = MAIN) -> Prepared:
         """The rows, encoded by what is fitted on them alone."""
-        if isinstance(self.table, LargeTable):
-            return prepare_stream(self.table, **self.arguments, earlier=earlier, source=source)
-        return prepare(self.table, **self.arguments, earlier=earlier, source=source)
+        asked = self.asked(source, earlier)
+        return prepare_stream(self.table, asked) if isinstance(self.table, LargeTable) else prepare(self.table, asked)
 
     def preparing(self, source: str, beside: str | None) -> Preparing:
         """The same, stopping for an encoder that is fitted on other sources' rows too; beside: a word for these, None without a cache.
@@ -91,8 +92,9 @@ class Opened:
                 f"source '{source}' is read piece by piece (data.stream), and sources that share one encoder are read whole; set stream to "
                 "false, or give this source `inputs` of its own"
             )
-        kept = self.arguments if beside is not None else {**self.arguments, "cache": None}
-        return preparing(self.table, **kept, source=source, beside=beside or "")
+        asked = self.asked(source)
+        asked = asked if beside is not None else dataclasses.replace(asked, cache=None)
+        return preparing(self.table, asked, beside=beside or "")
 
     def digest(self) -> str | None:
         """A word that changes with the table and with what is said of it; None for rows from memory."""
