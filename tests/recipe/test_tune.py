@@ -116,6 +116,7 @@ def test_no_trial_of_an_interrupted_tuning_is_run_twice(tmp_path: Path) -> None:
         tune(search(**about, seed=5), folder=tmp_path / "run", resume=True)
 
 
+@pytest.mark.slow
 def test_several_workers_share_the_trials(tmp_path: Path) -> None:
     found = search(tune={"sampler": "random", "trials": 4, "seeds": 1, "single": False})
     path = tune(found, folder=tmp_path / "run", workers=2)
