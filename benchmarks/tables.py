@@ -44,7 +44,8 @@ def beside_boosting(found: dict[str, Any]) -> list[str]:
     """A line a task: the joint network's primary metric and that of boosted trees, and who has the smaller error."""
     by_kind = {variant["kind"]: variant["scores"] for variant in found["variants"]}
     lines = []
-    for task, about in found["tasks"].items():
+    for task in by_kind.get("boosting", {}):  # there may be none for a task, or at all
+        about = found["tasks"][task]
         own, trees = (sum(by_kind[kind][task]) / len(by_kind[kind][task]) for kind in ("joint", "boosting"))
         apart = error_of(about["primary"], trees) - error_of(about["primary"], own)
         lines.append(
