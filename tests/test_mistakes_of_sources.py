@@ -35,7 +35,7 @@ MISTAKES = [
     Mistake("contradictory ways to encode", sources(second="{path: census.csv, scaling: robust}"), says=("share one encoder", "`scaling`", "under `data`")),
     Mistake("contradictory kinds", sources(second="{path: census.csv, kinds: {age: category}}"), says=("column 'age' is taken for number in source 'first' and for category in source 'second'",)),
     Mistake("a warm start", {**sources(), "train: {epochs: 1,": "train: {warm_start: runs/x, epochs: 1,"}, says=("runs/x",)),
-    Mistake("gradients at features of different rows", {**sources(), "sharing: {name: mmoe, experts: 2}": "sharing: {name: branched, groups: auto}\naffinity: {at: features}"}, at="11:16", path="affinity.at", says=("several sources", "at: parameters")),
+    Mistake("gradients at features of different rows", {**sources(), "sharing: {name: mmoe, experts: 2}": "sharing: {name: branched, groups: auto}\naffinity: {at: features}"}, at="11:16", path="affinity.at", says=("several sources", "write parameters")),
     Mistake("an empty section", {DATA: "sources: {}\n"}, at="1:10", path="sources", says=("at least one source",)),
 ]  # fmt: skip
 
