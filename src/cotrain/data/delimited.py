@@ -9,7 +9,6 @@ import csv
 import gzip
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from cotrain.core.errors import DataError
+from cotrain.data.packed import GZIP_ERRORS
 from cotrain.data.settings import ReadSettings
 from cotrain.data.sniff import Layout, encoding_of, layout_of, named
 
@@ -97,7 +97,7 @@ def unpacked(path: Path) -> bytes:
         return data
     try:
         return gzip.decompress(data)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except GZIP_ERRORS as error:
         raise DataError(f"'{path}' is damaged or only half there ({error}); fetch or pack it again") from error
 
 

@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cotrain.core.errors import DataError
+from cotrain.data.packed import ZIP_ERRORS
 from cotrain.data.picture_decoding import BrokenPictureError, Raw
 
 ENDINGS = (
@@ -172,7 +173,7 @@ class PictureCells:
                 return path.read_bytes()
             opened = self._zip(path)
             return b"" if opened is None else opened.read(inner)
-        except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        except ZIP_ERRORS as error:
             raise BrokenPictureError(f"cannot be read: {error}") from error
 
     def _found(self, name: str) -> tuple[Path, str | None] | None:

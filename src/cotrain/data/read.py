@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from cotrain.data.clean import Step, tidy
 from cotrain.data.delimited import read_delimited, unpacked
 from cotrain.data.frames import from_columns, from_memory
 from cotrain.data.manners import Manner
+from cotrain.data.packed import ZIP_ERRORS
 from cotrain.data.picture_folders import folder_table, holds_pictures
 from cotrain.data.settings import ReadSettings
 from cotrain.data.typed import as_words, typed
@@ -38,6 +38,12 @@ FORMATS: dict[str, Format] = {
     ".arrow": "arrow", ".ipc": "arrow", ".feather": "arrow", ".npz": "npz",
 }  # fmt: skip
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
+_DAMAGED: tuple[type[BaseException], ...] = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    ValueError,
+    *ZIP_ERRORS,
+)
 _MAGIC: dict[bytes, Format] = {b"PAR1": "parquet", b"ARROW1": "arrow", b"PK\x03\x04": "npz"}
 
 
@@ -214,15 +220,7 @@ def read_file(path: Path, settings: ReadSettings) -> tuple[pl.DataFrame, list[st
             return from_columns({name: arrays[name] for name in arrays.files}), [], False
     except DataError as error:
         raise DataError(f"'{path}': {error}") from error
-    except (
-        pl.exceptions.PolarsError,
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        pl.exceptions.PanicException,
-    ) as error:
+    except _DAMAGED as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
             f"'{path}' cannot be read as {form}: it is damaged, only half written, or another kind of file ({cause[:200]}). "

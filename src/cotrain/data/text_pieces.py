@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from cotrain.core.errors import DataError
+from cotrain.data.packed import GZIP_ERRORS
 from cotrain.data.sniff import encoding_of
 
 PIECE = 1 << 24
@@ -30,7 +30,7 @@ def beginning(path: Path, size: int) -> bytes:
     try:
         with opened(path) as file:
             return file.read(size)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except GZIP_ERRORS as error:
         raise _broken(path, error) from error
 
 
@@ -64,7 +64,7 @@ def pieces(path: Path, encoding: str | None, *, quoted: bool, size: int | None =
                     rest = rest[cut:]
             if rest:
                 yield line, decoded(path, rest, found, line, given=encoding is not None)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except GZIP_ERRORS as error:
         raise _broken(path, error) from error
 
 
