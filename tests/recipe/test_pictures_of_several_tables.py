@@ -21,9 +21,13 @@ SHADES = {"test": 40, "train": 200, "valid": 120}
 EACH = 6
 
 
-@pytest.fixture
-def albums(tmp_path: Path) -> Path:
+@pytest.fixture(params=["plain", "linked"])
+def albums(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder a split; linked: the folders lie in different places, so that `train/../test` is not `test`."""
     for name, shade in SHADES.items():
+        if request.param == "linked":
+            (tmp_path / "far" / name / name).mkdir(parents=True)
+            (tmp_path / name).symlink_to(tmp_path / "far" / name / name, target_is_directory=True)
         (tmp_path / name / "photos").mkdir(parents=True)
         for place in range(EACH):
             grey = np.full((8, 8), shade + 3 * place, dtype=np.uint8)

@@ -6,7 +6,6 @@ A picture's cell is compared with no other cell, and no leak is looked for in it
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,21 +137,23 @@ def pictures_beside(frame: pl.DataFrame, settings: DataSettings) -> Iterator[str
 
 
 def from_one_folder(table: Table, columns: Iterable[str]) -> Table:
-    """The table with the paths in these columns, each beside its own row's file, written as paths from `table.folder`.
+    """The table with the paths in these columns, in rows of files that lie elsewhere than in `table.folder`, written out in full.
 
     A path changes only where it names a picture beside its file; others are looked for as ever.
     """
-    counts = [rows for _, rows in table.files]
-    start = table.folder
-    if start is None or sum(counts) != len(table) or all(path.parent == start for path, _ in table.files):
+    if sum(rows for _, rows in table.files) != len(table) or all(
+        path.parent == table.folder for path, _ in table.files
+    ):
         return table
-    folders = [folder for path, rows in table.files for folder in [os.path.relpath(path.parent, start)] * rows]
+    folders = [path.parent for path, rows in table.files for _ in range(rows)]
     changed = []
     for name in columns:
         if table.frame.schema.get(name) == pl.String:
             cells = PictureCells(table.frame[name])
             moved = [
-                cell if cell is None or cells.at(start / folder / cell) is None else os.path.join(folder, cell)
+                cell
+                if cell is None or folder == table.folder or cells.at(folder / cell) is None
+                else str((folder / cell).absolute())
                 for folder, cell in zip(folders, table.frame[name], strict=True)
             ]
             changed.append(pl.Series(name, moved, dtype=pl.String))
