@@ -1,6 +1,7 @@
 """MMoE's own synthetic data: does the gap to hard sharing grow as the tasks' correlation falls?
 
     python benchmarks/mmoe_synthetic.py --seconds 480            trains what is missing, for so many CPU seconds, and prints the table
+    python benchmarks/mmoe_synthetic.py --seconds 900 --rows 100000 --epochs 10 --folder runs/mmoe_more      more rows and steps
     python benchmarks/mmoe_synthetic.py --figure docs/images/mmoe_synthetic.svg
 
     y_k = w_k x + sum_(i=1..m) sin(a_i w_k x + b_i) + e,    w_1 = c u_1,  w_2 = c (p u_1 + sqrt(1 - p^2) u_2)
@@ -53,17 +54,18 @@ EPOCHS, BATCH = 20, 256
 Rows = tuple[Tensor, dict[str, Tensor]]
 
 
-def drawn(correlation: float, seed: int) -> tuple[dict[str, Rows], float]:
+def drawn(correlation: float, seed: int, rows: int = ROWS["train"]) -> tuple[dict[str, Rows], float]:
     """({split: (x, {task: y})}, Pearson correlation of the labels)."""
     draw = generator(seed, "mmoe synthetic")
     basis, _ = torch.linalg.qr(torch.randn(INPUTS, 2, generator=draw))
     directions = torch.stack((basis[:, 0], correlation * basis[:, 0] + (1 - correlation**2) ** 0.5 * basis[:, 1]), 1)
-    x = torch.randn(sum(ROWS.values()), INPUTS, generator=draw)
+    counts = {**ROWS, "train": rows}
+    x = torch.randn(sum(counts.values()), INPUTS, generator=draw)
     seen = x @ directions
     y = seen + sum(torch.sin(a * seen + b) for a, b in SINES) + 0.1 * torch.randn(seen.shape, generator=draw)
     y = (y - y.mean(0)) / y.std(0)
     pearson = float((y[:, 0] * y[:, 1]).mean())
-    parts = zip(ROWS, torch.split(x, list(ROWS.values())), torch.split(y, list(ROWS.values())), strict=True)
+    parts = zip(counts, torch.split(x, list(counts.values())), torch.split(y, list(counts.values())), strict=True)
     return {name: (one, dict(zip(TASKS, labels.unbind(1), strict=True))) for name, one, labels in parts}, pearson
 
 
@@ -78,11 +80,13 @@ def network(name: str) -> Model:
     return Model(encoder=MLP(widths=[wide], dropout=0.0), sharing=Hard(), tasks=tasks, head=head)
 
 
-def trained(name: str, rate: float, rows: dict[str, Rows], seed: int) -> tuple[dict[str, float], int]:
+def trained(
+    name: str, rate: float, rows: dict[str, Rows], seed: int, epochs: int = EPOCHS
+) -> tuple[dict[str, float], int]:
     """({valid, test: squared error, mean over tasks}, parameters)."""
     model = network(name)
     train: dict[str, Any] = {
-        "epochs": EPOCHS, "batch_size": BATCH, "optimizer": {"name": "adamw", "lr": rate, "weight_decay": 0.0},
+        "epochs": epochs, "batch_size": BATCH, "optimizer": {"name": "adamw", "lr": rate, "weight_decay": 0.0},
         "early_stopping": None, "diagnose": None, "loss_scale": "none", "monitor": "loss", "threads": 1,
     }  # fmt: skip
     Trainer(model, train=train, seed=seed).fit(rows["train"], rows["valid"])
@@ -93,7 +97,7 @@ def trained(name: str, rate: float, rows: dict[str, Rows], seed: int) -> tuple[d
     return found, sum(one.numel() for one in model.parameters())
 
 
-def measured(folder: Path, seeds: int, seconds: float) -> None:
+def measured(folder: Path, seeds: int, seconds: float, train: int = ROWS["train"], epochs: int = EPOCHS) -> None:
     """Train what is missing, seed by seed, and keep each training on a line of its own."""
     kept = folder / "mmoe_synthetic.jsonl"
     done = {tuple(one["key"]) for one in lines(kept)}
@@ -106,8 +110,8 @@ def measured(folder: Path, seeds: int, seconds: float) -> None:
             if time.process_time() > end:
                 print(f"stopped after {seconds:.0f} CPU seconds; call again for the rest", file=sys.stderr)
                 return
-            rows = rows or drawn(correlation, seed)
-            found, parameters = trained(name, rate, rows[0], seed)
+            rows = rows or drawn(correlation, seed, train)
+            found, parameters = trained(name, rate, rows[0], seed, epochs)
             line = {"key": [name, correlation, seed, rate], **found, "pearson": rows[1], "parameters": parameters}
             with kept.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -227,12 +231,16 @@ def main() -> None:
         "--seconds", type=float, default=0.0, help="train what is missing for so many CPU seconds; 0 trains nothing"
     )
     parser.add_argument("--folder", type=Path, default=Path("runs/mmoe_synthetic"), help="where what is done is kept")
+    parser.add_argument(
+        "--rows", type=int, default=ROWS["train"], help="training rows; other ones want a folder of their own"
+    )
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--figure", type=Path, help="an SVG file to write")
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.seconds:
-        measured(given.folder, given.seeds, given.seconds)
+        measured(given.folder, given.seeds, given.seconds, given.rows, given.epochs)
     found = gaps(given.folder)
     print(table(found))
     if given.figure is not None:
