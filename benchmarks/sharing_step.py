@@ -4,7 +4,8 @@
 
 lists: MMoE with 8 experts and PLE with 2 levels (2 shared experts, 2 of each task), 4 tasks, batch 256, at several widths, beside the same
 formula with a Python list of experts (every expert an `nn.Sequential`, gates and mixing as public code has them: a stack of the outputs
-and one einsum a task). Forward and backward of the summed losses. The two are first checked to give the same outputs.
+and one einsum a task). Forward and backward of the summed losses; the stacked form once as training makes such a step, once with the
+tasks' gradients kept apart. All are first checked to give the same outputs.
 exact: an exact Gramian step (Nash-MTL) through them over their joint step, in time and in operations, beside the operations that the
 parts two or more tasks reach ask for: (1 + 2 T) times their forward pass where explicit, 3 times for what one task owns.
 table: every way of sharing on one trunk (20 -> 3 x 128, 4 tasks, batch 256): parameters, operations of a forward pass, the joint step
@@ -34,6 +35,7 @@ from cotrain.balance.engine import Engine
 from cotrain.balance.nash_mtl import NashMTL
 from cotrain.core.signals import Shape, Signal
 from cotrain.core.stacked import Stage
+from cotrain.core.together import one_pass
 from cotrain.sharing.adapters import Adapters
 from cotrain.sharing.apart import Apart
 from cotrain.sharing.branched import Branched
@@ -169,6 +171,12 @@ class Net(nn.Module):
         }
 
     def joint(self) -> None:
+        """A step of the summed losses, as training makes it."""
+        with one_pass():
+            self.apart()
+
+    def apart(self) -> None:
+        """The same with the tasks' gradients kept apart, as a balancer of gradients needs them."""
         self.zero_grad()
         losses = list(self.losses().values())
         penalty = getattr(self.body, "penalty", lambda: None)()
@@ -230,11 +238,14 @@ def lists(seconds: float) -> Iterator[dict[str, Any]]:
 def pair(name: str, width: int, stacked: nn.Module, plain: nn.Module, seconds: float) -> dict[str, Any]:
     ours, theirs = Net(stacked, width, width), Net(plain, width, width)
     theirs.x = ours.x
-    mine = ours.features()
-    for task, values in theirs.features().items():
-        torch.testing.assert_close(mine[task], values, rtol=1e-4, atol=1e-4)
+    expected = theirs.features()
+    for once in (False, True):
+        with one_pass(once):
+            mine = ours.features()
+        for task, values in expected.items():
+            torch.testing.assert_close(mine[task], values, rtol=1e-4, atol=1e-4)
     return {"part": "lists", "name": name, "width": width} | ratios(
-        {"list": theirs.joint, "stacked": ours.joint}, "list", seconds
+        {"list": theirs.joint, "stacked": ours.joint, "stacked, tasks apart": ours.apart}, "list", seconds
     )
 
 
@@ -263,7 +274,7 @@ def exact(seconds: float) -> Iterator[dict[str, Any]]:
                 2 * BATCH * one.numel() for head in net.heads.values() for one in head.parameters() if one.dim() > 1
             )
             explicit = 3 * mine + (1 + 2 * len(TASKS)) * (forward - mine)
-            joint = operations(net.joint)
+            joint = operations(net.apart)
             counted = {"flops": round(operations(step) / joint, 2), "explicit": round(explicit / joint, 2)}
             yield {"part": "exact", "name": name, "width": width} | measured | counted
 

@@ -12,10 +12,18 @@ from torch import Tensor
 
 from cotrain.balance.engine import Engine
 from cotrain.balance.nash_mtl import NashMTL
+from cotrain.balance.protocol import Balancer
 from cotrain.balance.sum import Sum
+from cotrain.balance.uncertainty import Uncertainty
 from cotrain.core.errors import TrainingError
 from cotrain.core.fields import Batch, Field
+from cotrain.core.together import goes_back_once
+from cotrain.encoders.mlp import MLP
 from cotrain.model.compose import Model
+from cotrain.sharing.ple import PLE
+from cotrain.tasks.binary import Binary
+from cotrain.tasks.regression import Regression
+from cotrain.training.diagnose import Every
 from cotrain.training.feed import Feed
 from cotrain.training.loop import Trainer
 from cotrain.training.optimise import NamedOptimizer
@@ -29,11 +37,20 @@ Fresh = Callable[..., Model]
 Rows = Callable[..., Any]
 
 
-def step_of(model: Model, *, precision: str = "32", clip: float | None = None, patience: int = 3) -> Step:
+def step_of(
+    model: Model,
+    *,
+    precision: str = "32",
+    clip: float | None = None,
+    patience: int = 3,
+    balancer: Balancer | None = None,
+    diagnose: Every = None,
+) -> Step:
     place = Place(TrainSettings(device="cpu", precision=precision))
     place.take(model)
     optimizer = NamedOptimizer(model.train(), OptimizerSettings(name="sgd", lr=0.1, momentum=0.0, weight_decay=0.0))
-    return Step(model, Engine(balancer=Sum()), optimizer, place, clip=clip, patience=patience)
+    engine = Engine(balancer=balancer or Sum())
+    return Step(model, engine, optimizer, place, clip=clip, patience=patience, diagnose=diagnose)
 
 
 def batches_of(rows: Any, size: int) -> list[list[Batch]]:
@@ -247,3 +264,40 @@ def test_tasks_whose_rows_are_disjoint_are_balanced_as_one_by_one(fresh: Fresh, 
     assert masks["yes"].tolist() == [False, True] * 20
     assert labelled_rows(batches_of(rows(40), 40)[0], ("yes", "number")) is None
     assert labelled_rows([batches[0], batches[0]], ("yes", "number")) is None
+
+
+def test_tasks_are_computed_together_only_where_no_gradient_of_one_is_looked_at(fresh: Fresh, rows: Rows) -> None:
+    x, y = rows(32)
+    bare = {**y, "number": torch.full_like(y["number"], float("nan"))}
+    everything: dict[str, tuple[Balancer, Any, Any, bool]] = {
+        "a sum": (Sum(), None, y, True),
+        "weights from losses": (Uncertainty(), None, y, True),
+        "weights from gradients": (NashMTL(), None, y, False),
+        "gradients compared": (Sum(), 1, y, False),
+        "a task without a label": (Sum(), None, bare, False),
+    }
+    for what, (balancer, diagnose, targets, expected) in everything.items():
+        model = fresh()
+        step = step_of(model, balancer=balancer, diagnose=diagnose)
+        seen: list[bool] = []
+        model.register_forward_pre_hook(lambda *_, seen=seen: seen.append(goes_back_once()))
+        step(batches_of((x, targets), 32), Tally())
+        assert seen == [expected], what
+        assert not goes_back_once()
+
+
+def test_a_step_in_one_pass_is_the_step_of_tasks_kept_apart(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = []
+    for apart in (False, True):
+        torch.manual_seed(0)
+        model = Model(encoder=MLP(widths=[16, 16]), sharing=PLE(shared=2), tasks=[Binary("yes"), Regression("number")])
+        batches = batches_of(rows(64), 64)
+        model.meet(batches[0][0])
+        step = step_of(model)
+        if apart:
+            monkeypatch.setattr(Engine, "passes_once", False)
+        before = weights(model)
+        step(batches, Tally())
+        moved.append(weights(model) - before)
+    assert torch.allclose(moved[0], moved[1], rtol=1e-4, atol=1e-6)
+    assert float(moved[0].abs().max()) > 1e-3

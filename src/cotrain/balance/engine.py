@@ -187,6 +187,11 @@ class Engine:
         return self._processes
 
     @property
+    def passes_once(self) -> bool:
+        """Whether steps send all losses back in one pass, so that no gradient of a single task is looked at (`cotrain.core.together`)."""
+        return self.balancer.family == "loss" and not self._needs_gramian
+
+    @property
     def _checking(self) -> bool:
         """Whether this step is held against the plain loop."""
         return self.check and self.steps == 0 and not self._at_features

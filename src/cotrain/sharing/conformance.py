@@ -21,6 +21,7 @@ from cotrain.core.errors import CotrainError
 from cotrain.core.signals import Shape, Signal
 from cotrain.core.spec import ReadsAnswers, SharingSettings
 from cotrain.core.stacked import Residual, Stage
+from cotrain.core.together import one_pass
 
 TASKS = ("zeta", "alpha", "m.n")
 """Not in alphabetical order, and one with a dot: names are names."""
@@ -128,7 +129,11 @@ def last_values(answer: Any) -> dict[str, Tensor]:
 
 def objective(sharing: Any, signal: Signal, tasks: Sequence[str]) -> Tensor:
     """A sum of squares about a target of its own a task, penalty included."""
-    found = last_values(answered(sharing, signal))
+    return objective_of(last_values(answered(sharing, signal)), sharing, tasks)
+
+
+def objective_of(found: dict[str, Tensor], sharing: Any, tasks: Sequence[str]) -> Tensor:
+    """The same from answers that are there."""
     parts = [(found[task].mean(0) - float(at + 1)).square().mean() for at, task in enumerate(tasks)]
     penalty = sharing.penalty()
     return torch.stack(parts if penalty is None else [*parts, penalty]).sum()
@@ -235,6 +240,24 @@ def check_figures(case: Case) -> None:
             case.need(penalty.dim() == 0 and 0 <= float(penalty.detach()) < float("inf"), f"penalty is {penalty}")
 
 
+def check_one_pass(case: Case) -> None:
+    """Where all losses go back in one pass, answers and the gradient of their sum are those of tasks kept apart."""
+    found: list[dict[str, Tensor]] = []
+    for once in (False, True):
+        sharing, signal = case.built()
+        torch.manual_seed(case.seed)  # dropout draws alike
+        with one_pass(once):
+            answers = last_values(answered(sharing, signal))
+            objective_of(answers, sharing, case.tasks).backward()  # type: ignore[no-untyped-call]
+        gradients = {name: one.grad for name, one in sharing.named_parameters() if one.grad is not None}
+        found.append({**{f"answer of '{task}'": one.detach() for task, one in answers.items()}, **gradients})
+    apart, together = found
+    case.need(list(apart) == list(together), "in one pass other parameters get a gradient")
+    for name, one in apart.items():
+        alike = torch.allclose(one, together[name], rtol=1e-4, atol=1e-5)
+        case.need(alike, f"in one pass {name} is another than with the tasks apart")
+
+
 CHECKS: tuple[Callable[[Case], None], ...] = (
     check_shapes,
     check_learns,
@@ -242,6 +265,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_state,
     check_repeats,
     check_figures,
+    check_one_pass,
 )
 
 

@@ -15,7 +15,7 @@ from cotrain.core.naming import slot
 from cotrain.core.signals import Shape, Signal, TaskSignals
 from cotrain.core.stacked import spread, stack
 from cotrain.sharing.copies import first_copied, not_negative, run, whole_number
-from cotrain.sharing.gates import mixed, usage_of
+from cotrain.sharing.gates import mixtures, usage_of
 
 TINY = 1e-6
 """Added inside the logarithm of the entropy, as in the authors' code."""
@@ -143,7 +143,8 @@ class DSelectKSharing(nn.Module):
         signal = bottom[-1]
         pooled = signal.pooled()
         experts = run(self.experts, spread(signal, self.count, self.experts[0]))[-1]
-        return {task: [*bottom, experts.of(mixed(self.selector(task)(pooled), experts.values))] for task in self.shapes}
+        found = mixtures({task: self.selector(task)(pooled) for task in self.shapes}, experts.values)
+        return {task: [*bottom, experts.of(values)] for task, values in found.items()}
 
     def penalty(self) -> Tensor | None:
         """Of the last forward, summed over tasks; None before it."""

@@ -9,13 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cotrain.core.naming import slot, unslot
 from cotrain.core.signals import Signal
 from cotrain.core.stacked import spread, stack
+from cotrain.core.together import goes_back_once
 from cotrain.sharing.copies import run
-from cotrain.sharing.gates import Gate, mixed
+from cotrain.sharing.gates import Gate, mixed, mixed_together, placed, weights_of
+
+LARGE = 2**20
+"""Numbers of all experts' outputs beyond which it costs more to copy them side by side, out of a processor's cache, than mixing together saves."""
 
 
 def stacked_chain(stages: Sequence[nn.Module] | nn.ModuleList, copies: int) -> nn.ModuleList:
@@ -47,12 +51,18 @@ class LastExtraction(nn.Module):
     def forward(self, inputs: Mapping[str, Signal], shared: Signal) -> dict[str, Signal]:
         """{task: what it extracts} from each task's signal and the shared one."""
         common = run(self.shared_experts, spread(shared, self.shared, self.shared_experts[0]))[-1]
-        found = {}
+        own = {}
         for task, signal in inputs.items():
             chain = cast(nn.ModuleList, self.own_experts[slot(task)])
-            own = run(chain, spread(signal, self.own, chain[0]))[-1]
-            found[task] = common.of(mixed(self.gates[slot(task)](signal), [own.values, common.values]))
-        return found
+            own[task] = run(chain, spread(signal, self.own, chain[0]))[-1].values
+        gates = weights_of(self.named_gates(), inputs)
+        groups = [*own.values(), common.values]
+        if goes_back_once() and sum(group.numel() for group in groups) <= LARGE:
+            whole = torch.cat([group.transpose(0, 1) for group in groups], 1).transpose(0, 1)
+            found = mixed_together(placed(list(gates.values()), self.own), whole)
+        else:
+            found = tuple(mixed(gate, [own[task], common.values]) for task, gate in gates.items())
+        return {task: common.of(values) for task, values in zip(gates, found, strict=True)}
 
     def named_gates(self) -> dict[str, Gate]:
         """{task: its gate}."""
@@ -93,19 +103,30 @@ class InnerExtraction(nn.Module):
             values = [one.values for one in (*inputs.values(), shared)]
             read = shared.of(torch.cat([one.expand(size, *one.shape) for one, size in zip(values, sizes, strict=True)]))
         experts = run(self.experts, read)[-1]
-        if (
-            same
-        ):  # one product gave the experts' outputs side by side: they are cut, and their gradients joined, that way
-            *own, common = (part.transpose(0, 1) for part in torch.split(experts.values.transpose(0, 1), sizes, 1))
+        gates = weights_of(self.own_gates(), inputs)
+        above = self.shared_gate(shared)
+        if goes_back_once():
+            weights = torch.cat([placed(list(gates.values()), self.own), above.unsqueeze(1)], 1)
+            *found, extracted = mixed_together(weights, experts.values)
         else:
-            *own, common = torch.split(experts.values, sizes)
-        found = {
-            task: experts.of(mixed(self.gates[slot(task)](signal), [part, common]))
-            for (task, signal), part in zip(inputs.items(), own, strict=True)
-        }
-        return found, experts.of(mixed(self.shared_gate(shared), experts.values))
+            *own, common = self._parts(experts.values, sizes, same)
+            found = [mixed(gate, [part, common]) for gate, part in zip(gates.values(), own, strict=True)]
+            extracted = mixed(above, [experts.values])
+        answer = {task: experts.of(values) for task, values in zip(gates, found, strict=True)}
+        return answer, experts.of(extracted)
+
+    @staticmethod
+    def _parts(experts: Tensor, sizes: list[int], same: bool) -> list[Tensor]:
+        """The experts' outputs task by task, the shared ones last."""
+        if not same:
+            return list(torch.split(experts, sizes))
+        # one product gave them side by side: they are cut, and their gradients joined, that way
+        return [part.transpose(0, 1) for part in torch.split(experts.transpose(0, 1), sizes, 1)]
+
+    def own_gates(self) -> dict[str, Gate]:
+        """{task: its gate}."""
+        return {unslot(key): cast(Gate, gate) for key, gate in self.gates.items()}
 
     def named_gates(self) -> dict[str, Gate]:
         """{task: its gate}, and the shared one as "shared experts"."""
-        own = {unslot(key): cast(Gate, gate) for key, gate in self.gates.items()}
-        return {**own, "shared experts": self.shared_gate}
+        return {**self.own_gates(), "shared experts": self.shared_gate}

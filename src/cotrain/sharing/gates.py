@@ -2,7 +2,8 @@
 
 Shapes: B rows, E experts, D width. A gate [B, E] is not negative and sums to 1 over the experts.
 Every task mixes for itself, from experts that all of them read: the tasks' gradients stay apart down to the experts' outputs, which are
-the features where balancing at the features takes place.
+the features where balancing at the features takes place. Where the losses go back in one pass (`cotrain.core.together`) one product
+mixes for all tasks.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 from cotrain.core.errors import ConfigError
 from cotrain.core.signals import Signal
+from cotrain.core.together import goes_back_once
 
 SMALL = 400
 """Experts x numbers a row below which PyTorch multiplies matrices of a batch one number after the other; a sum of products is faster."""
@@ -41,8 +43,16 @@ class Gate(nn.Module):
         """The gate of the last forward, [B, E], without gradient."""
 
     def forward(self, signal: Signal) -> Tensor:
-        logits = F.linear(signal.pooled(), self.weight)
-        if self.training and self.dropout:
+        return self.shares(F.linear(signal.pooled(), self.weight))
+
+    @property
+    def drops(self) -> bool:
+        """Whether experts are left out at random now."""
+        return self.training and self.dropout > 0
+
+    def shares(self, logits: Tensor) -> Tensor:
+        """The gate [B, E] from W pool(z)."""
+        if self.drops:
             dropped = torch.rand_like(logits) < self.dropout
             logits = logits.masked_fill(dropped & ~dropped.all(-1, keepdim=True), float("-inf"))
         gate = torch.softmax(logits, -1)
@@ -79,20 +89,64 @@ def usage_of(gates: Mapping[str, Tensor | None]) -> dict[str, float]:
     return figures
 
 
-def mixed(gate: Tensor, stacked: Sequence[Tensor] | Tensor) -> Tensor:
-    """sum_e gate[b, e] f_e[b]: gate [B, E] and experts' outputs [E, B, ...] -> [B, ...].
+def weights_of(gates: Mapping[str, Gate], signals: Mapping[str, Signal]) -> dict[str, Tensor]:
+    """{task: its gate's answer to its signal, [B, E]}; in one product where all read one signal and the losses go back in one pass."""
+    signal, *others = signals.values()
+    if not goes_back_once() or any(other is not signal for other in others):
+        return {task: gate(signals[task]) for task, gate in gates.items()}
+    stacked = F.linear(signal.pooled(), torch.cat([gate.weight for gate in gates.values()]))
+    logits = stacked.reshape(len(stacked), len(gates), -1)
+    if any(gate.drops for gate in gates.values()):
+        return {task: gate.shares(one) for (task, gate), one in zip(gates.items(), logits.unbind(1), strict=True)}
+    found = dict(zip(gates, torch.softmax(logits, -1).unbind(1), strict=True))
+    for task, gate in gates.items():
+        gate.last = found[task].detach()
+    return found
 
-    stacked: one tensor, or several whose experts follow one another. Where experts made an ensemble of every row, [E, M * B, ...], its
-    members are mixed alike.
 
-    >>> mixed(torch.tensor([[0.25, 0.75]]), torch.tensor([[[4.0]], [[8.0]]])).tolist()
-    [[7.0]]
+def mixtures(weights: Mapping[str, Tensor], experts: Tensor) -> dict[str, Tensor]:
+    """{task: sum_e w_k[b, e] f_e[b], [B, ...]} of experts [E, B, ...] that all tasks read, with weights [B, E] a task.
+
+    >>> weights = {"age": torch.tensor([[0.25, 0.75]]), "pay": torch.tensor([[1.0, 0.0]])}
+    >>> {task: values.tolist() for task, values in mixtures(weights, torch.tensor([[[4.0]], [[8.0]]])).items()}
+    {'age': [[7.0]], 'pay': [[4.0]]}
     """
-    parts = [stacked] if isinstance(stacked, Tensor) else list(stacked)
+    if not goes_back_once():
+        return {task: mixed(weight, [experts]) for task, weight in weights.items()}
+    return dict(zip(weights, mixed_together(torch.stack(list(weights.values()), 1), experts), strict=True))
+
+
+def placed(weights: Sequence[Tensor], own: int) -> Tensor:
+    """[B, T, T * own + S]: weights [B, own + S] of T tasks over all experts, those of task 1 first, the S shared ones last; 0 at others' own.
+
+    >>> placed([torch.tensor([[0.25, 0.75]]), torch.tensor([[0.5, 0.5]])], 1).tolist()
+    [[[0.25, 0.0, 0.75], [0.0, 0.5, 0.5]]]
+    """
+    stacked = torch.stack(list(weights), 1)
+    rows, tasks = stacked.shape[:2]
+    apart = torch.diag_embed(stacked[:, :, :own].transpose(1, 2))  # [B, own, T, T]
+    return torch.cat([apart.permute(0, 2, 3, 1).reshape(rows, tasks, tasks * own), stacked[:, :, own:]], 2)
+
+
+def mixed_together(weights: Tensor, experts: Tensor) -> tuple[Tensor, ...]:
+    """R mixtures [B, ...] in one product: weights [B, R, E], experts' outputs [E, B, ...] (an ensemble's members alike, [E, M * B, ...])."""
+    rows, weights = experts.shape[1], weights.to(experts.dtype)
+    if rows != len(weights):
+        weights = weights.repeat(rows // len(weights), 1, 1)
+    side = torch.bmm(weights, experts.flatten(2).transpose(0, 1))
+    return tuple(one.reshape(experts.shape[1:]) for one in side.unbind(1))
+
+
+def mixed(gate: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """sum_e gate[b, e] f_e[b], [B, ...]: gate [B, E], experts' outputs [E, B, ...], in parts whose experts follow one another.
+
+    Where experts made an ensemble of every row, [E, M * B, ...], its members are mixed alike.
+    """
+    gate = gate.to(parts[0].dtype)
     numbers = [part[:, 0].numel() for part in parts]
     if len(parts) > 1 and max(numbers) < SMALL <= sum(numbers):  # only together are they large enough for a product
-        return _mixed(gate.to(parts[0].dtype), torch.cat([part.transpose(0, 1) for part in parts], 1).transpose(0, 1))
-    weights = torch.split(gate.to(parts[0].dtype), [len(part) for part in parts], 1)
+        return _mixed(gate, torch.cat([part.transpose(0, 1) for part in parts], 1).transpose(0, 1))
+    weights = torch.split(gate, [len(part) for part in parts], 1)
     out = _mixed(weights[0], parts[0])
     for weight, part in zip(weights[1:], parts[1:], strict=True):
         out = out + _mixed(weight, part)

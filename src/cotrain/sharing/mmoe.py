@@ -12,7 +12,7 @@ from cotrain.core.naming import slot
 from cotrain.core.signals import Shape, Signal, TaskSignals
 from cotrain.core.stacked import spread, stack
 from cotrain.sharing.copies import first_copied, run, whole_number
-from cotrain.sharing.gates import Gate, check_chance, mixed, usage_of
+from cotrain.sharing.gates import Gate, check_chance, mixtures, usage_of, weights_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,9 @@ class MMoESharing(nn.Module):
         bottom = [signal, *run(self.bottom, signal)]
         signal = bottom[-1]
         experts = run(self.experts, spread(signal, self.count, self.experts[0]))[-1]
-        return {task: [*bottom, experts.of(mixed(self.gate(task)(signal), experts.values))] for task in self.shapes}
+        gates = {task: self.gate(task) for task in self.shapes}
+        found = mixtures(weights_of(gates, dict.fromkeys(gates, signal)), experts.values)
+        return {task: [*bottom, experts.of(values)] for task, values in found.items()}
 
     def penalty(self) -> Tensor | None:
         return None

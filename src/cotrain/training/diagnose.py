@@ -78,10 +78,11 @@ class Diagnosis:
     @property
     def looks_ahead(self) -> bool:
         """Whether this step is one that will be repeated with every task's step made."""
-        return self.at == "lookahead" and self._due
+        return self.at == "lookahead" and self.due
 
     @property
-    def _due(self) -> bool:
+    def due(self) -> bool:
+        """Whether the gradients of this step's losses will be compared."""
         if self.every is None:
             return False
         steps = self.engine.steps
@@ -94,7 +95,7 @@ class Diagnosis:
 
         again: the same losses once more, of the network as it stands then. lr: of a step that looks ahead.
         """
-        if not self._due or len(losses) < 2:
+        if not self.due or len(losses) < 2:
             return None
         try:
             if self.at == "lookahead":

@@ -8,7 +8,7 @@ part of the rows and the engine adds up the gradients.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -21,6 +21,7 @@ from cotrain.balance.report import Measurement, Report
 from cotrain.core.errors import TrainingError
 from cotrain.core.fields import Batch
 from cotrain.core.randomness import generator, layer_state, restore_layer_state
+from cotrain.core.together import one_pass
 from cotrain.model.compose import Model
 from cotrain.model.mixup import Mixing, draw_mixing
 from cotrain.training.diagnose import Diagnosis, Every, Look
@@ -118,12 +119,14 @@ class Step:
         reports: list[Report] = []
         looks: list[Measurement] = []
         for batches in window:
+            held = self.model.counts(batches)
             drawn = layer_state() if self.diagnosis.looks_ahead else None
-            with self.place.autocast():
-                losses = trained(self.model.losses(batches, counts, self._mixings(batches)))
+            with self.place.autocast(), one_pass(self._goes_back_once(held)):
+                losses = trained(self.model.losses(batches, held if counts is None else counts, self._mixings(batches)))
                 penalty = self.model.penalty()
-            if len(window) > 1 and self.place.processes == 1:
-                held = self.model.counts(batches)  # a task without a label here is absent, not a loss of zero
+            if (
+                len(window) > 1 and self.place.processes == 1
+            ):  # a task without a label here is absent, not a loss of zero
                 losses = {task: loss for task, loss in losses.items() if float(held[task]) > 0}
             if penalty is not None:
                 penalty = self.place.scaled({"penalty": penalty / (len(window) * self.place.processes)})["penalty"]
@@ -135,6 +138,12 @@ class Step:
             rows = labelled_rows(batches, losses) if apart else None
             reports.append(self.engine.backward(scaled, penalty=penalty, rows=rows, loss_scale=self.place.loss_scale))
         return reports, looks
+
+    def _goes_back_once(self, held: Mapping[str, Tensor]) -> bool:
+        """Whether one product may stand for all tasks: nobody looks at one task's gradient, and every task has a label, so that what is
+        its own is not moved by a gradient of zero where there should be none.
+        """
+        return self.engine.passes_once and not self.diagnosis.due and all(float(count) > 0 for count in held.values())
 
     def _again(
         self, batches: list[Batch], counts: dict[str, Tensor] | None, drawn: dict[str, Any] | None
