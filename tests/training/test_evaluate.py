@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 import torch
 from sklearn.metrics import log_loss, mean_squared_error, roc_auc_score
+from torch import Tensor, nn
 
 from cotrain.core.fields import Batch, Field
+from cotrain.encoders.own import OwnNetwork
 from cotrain.model.compose import Model
+from cotrain.tasks.binary import Binary
+from cotrain.tasks.regression import Regression
 from cotrain.training.baseline import constants
 from cotrain.training.cost import PeakMemory, cost
 from cotrain.training.evaluate import evaluate, gather, mean_losses
@@ -99,6 +103,27 @@ def test_cost_counts_parameters_and_products(fresh: Fresh, rows: Rows) -> None:
     assert found["parameters"] == (3 * 8 + 8) + 2 * (8 + 1)
     assert found["flops_per_row"] == 2 * (3 * 8 + 8 + 8)
     assert model.training
+
+
+class Three(nn.Module):
+    """A row of twelve numbers as three words of width four, through a layer of PyTorch's own transformer."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.layer(x.reshape(len(x), 3, 4))
+        return found
+
+
+def test_cost_counts_attention_and_fused_layers() -> None:
+    model = Model(encoder=OwnNetwork(network=Three, settings={}), tasks=[Binary("yes"), Regression("number")])
+    batch = Batch({"x": Field.dense(torch.randn(5, 12))})
+    projections, feedforward = 2 * 3 * (4 * 12 + 4 * 4), 2 * 3 * (4 * 8 + 8 * 4)
+    attention = 2 * (2 * 3 * 3 * 2 + 2 * 3 * 3 * 2)  # two heads: scores, and the mixture they weigh
+    assert cost(model.meet(batch), batch)["flops_per_row"] == projections + feedforward + attention + 2 * (2 * 4)
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_peak_memory_sees_what_was_held(fresh: Fresh) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,15 +21,15 @@ from cotrain.model.compose import Model
 def cost(model: Model, batch: Batch | Sequence[Batch]) -> dict[str, float]:
     """{"parameters", "flops_per_row"}: all parameters, and FLOPs of one forward pass of every task, a row, in evaluation mode.
 
-    FLOPs are those of matrix products and convolutions (a multiplication and an addition are two), as PyTorch counts them; norms,
-    activations and look-ups are not in it. With several sources: the sum over batches by the sum of rows.
+    FLOPs are those of matrix products, convolutions and attention (a multiplication and an addition are two), as PyTorch counts them;
+    norms, activations and look-ups are not in it. With several sources: the sum over batches by the sum of rows.
     """
     batches = [batch] if isinstance(batch, Batch) else list(batch)
     device = next(model.parameters()).device
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), untouched(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), untouched(), counted() as counter:
             for one in batches:
                 model.predict(one.to(device))
     finally:
@@ -36,6 +39,33 @@ def cost(model: Model, batch: Batch | Sequence[Batch]) -> dict[str, float]:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "flops_per_row": counter.get_total_flops() / max(rows, 1),
     }
+
+
+@contextmanager
+def counted() -> Iterator[FlopCounterMode]:
+    """PyTorch's counter, which also sees what it leaves out by itself: attention fused for a CPU, and layers of `nn.Transformer` that are
+    one operation in evaluation mode.
+    """
+    quick = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with FlopCounterMode(display=False, custom_mapping=ON_CPU) as counter:
+            yield counter
+    finally:
+        torch.backends.mha.set_fastpath_enabled(quick)
+
+
+def attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
+    """Of q k^T and of its product with v, all places of a mask counted: shapes [B, H, S, D], [B, H, L, D], [B, H, L, V].
+
+    >>> attention_flops((1, 1, 2, 3), (1, 1, 4, 3), (1, 1, 4, 5)) == 2 * 2 * 4 * 3 + 2 * 2 * 4 * 5
+    True
+    """
+    *batch, places, width = query
+    return 2 * math.prod(batch) * places * key[-2] * (width + value[-1])
+
+
+ON_CPU = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}
 
 
 class PeakMemory:
