@@ -299,6 +299,22 @@ def test_every_sharing_of_a_sensible_space_goes_with_every_depth(widths: str) ->
 
 
 @pytest.mark.parametrize(
+    ("sharing", "least"),
+    [
+        ({"name": "ple", "levels": 2}, 2),
+        ({"name": "mmoe", "split": 1}, 2),
+        ({"name": "hard", "split": -3}, 3),
+        ("mtan", 1),
+    ],
+)
+def test_a_sensible_space_keeps_to_depths_that_the_configs_own_sharing_takes(sharing: Any, least: int) -> None:
+    plain = tree(train={"epochs": 2}, sharing=sharing, encoder={"name": "mlp", "widths": [16, 16, 16]})
+    found = opened(auto_space(plain, config_from_dict(plain, table=rows())))
+    depths = {len(json.loads(one)) for one in found.space.by_name["encoder.widths"].domain.options}  # type: ignore[union-attr]
+    assert depths == set(range(least, 4))
+
+
+@pytest.mark.parametrize(
     ("about", "what"),
     [
         ({"sampler": "genetics"}, "did you mean 'genetic'"),

@@ -6,12 +6,19 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from cotrain.core.errors import ConfigError
 from cotrain.core.gallery import settings_of
+from cotrain.core.randomness import untouched
+from cotrain.core.signals import Shape
+from cotrain.core.stacked import Stage
 from cotrain.encoders.gallery import ENCODERS
+from cotrain.recipe.build import build_choice
 from cotrain.recipe.config import Config
 from cotrain.recipe.plain_config import choice_dict
 from cotrain.recipe.searches import searches
+from cotrain.sharing.gallery import SHARINGS as SHARING_GALLERY
 
 RATES = 8.0
 """The learning rate may be so many times smaller or larger."""
@@ -107,11 +114,28 @@ def _encoder(config: Config) -> dict[str, Any]:
         out["filters"] = _choice(tuple(sorted({max(1, many // 2), many, 2 * many})), many)
     elif "widths" in known and all(isinstance(one, int) for one in out.get("widths", known["widths"].default)):
         own = [int(one) for one in out.get("widths", known["widths"].default)]
-        out["widths"] = {"search": {"choice": _shapes(own, pictures="kernel" in known), "default": own}}
+        shapes = _shapes(own, pictures="kernel" in known)
+        if _shares(config, len(own)):
+            fits = {depth for depth in {len(one) for one in shapes} if _shares(config, depth)}
+            shapes = [one for one in shapes if len(one) in fits]
+        out["widths"] = {"search": {"choice": shapes, "default": own}}
     if "dropout" in known:
         own_dropout = float(out.get("dropout", known["dropout"].default))
         out["dropout"] = {"search": {"low": 0.0, "high": max(0.5, own_dropout), "default": own_dropout}}
     return out
+
+
+def _shares(config: Config, depth: int) -> bool:
+    """Whether the config's own way of sharing takes an encoder of so many layers: `ple` asks for one a level, a split for one behind it."""
+    stages = nn.ModuleList(Stage(nn.Linear(1, 1)) for _ in range(depth))
+    try:
+        with untouched():
+            build_choice(SHARING_GALLERY, config.sharing).build(
+                stages, [Shape("vector", 1)] * (depth + 1), list(config.tasks)
+            )
+    except ConfigError:
+        return False
+    return True
 
 
 def _shapes(own: list[int], *, pictures: bool) -> list[list[int]]:
