@@ -36,15 +36,25 @@ def albums(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
             {"photo": [f"photos/{place}.png" for place in range(EACH)], "score": np.arange(EACH) + 0.0}
         )
         frame.write_csv(tmp_path / name / "album.csv")
+        cells: list[dict[str, object]] = [{"bytes": None, "path": one} for one in frame["photo"]]
+        cells[0] = {
+            "bytes": (tmp_path / name / "photos" / "0.png").read_bytes(),
+            "path": "photos/1.png",
+        }  # a name, no more
+        frame.with_columns(pl.Series("photo", cells)).write_parquet(tmp_path / name / "album.parquet")
     return tmp_path
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
 @pytest.mark.parametrize("way", ["parts", "glob"])
-def test_a_picture_is_looked_for_beside_the_file_whose_row_names_it(albums: Path, tmp_path: Path, way: str) -> None:
-    files = {name: str(albums / name / "album.csv") for name in ("valid", "test")}
+def test_a_picture_is_looked_for_beside_the_file_whose_row_names_it(
+    albums: Path, tmp_path: Path, way: str, ending: str
+) -> None:
+    album = f"album.{ending}"
+    files = {name: str(albums / name / album) for name in ("valid", "test")}
     split, path, order = {
-        "parts": (SplitSettings("files", **files), albums / "train" / "album.csv", ["train", "valid", "test"]),
-        "glob": (SplitSettings(), str(albums / "*" / "album.csv"), ["test", "train", "valid"]),
+        "parts": (SplitSettings("files", **files), albums / "train" / album, ["train", "valid", "test"]),
+        "glob": (SplitSettings(), str(albums / "*" / album), ["test", "train", "valid"]),
     }[way]
     settings = DataSettings(split=split)
     targets = {"score": Regression("score").codec}

@@ -146,18 +146,28 @@ def from_one_folder(table: Table, columns: Iterable[str]) -> Table:
     ):
         return table
     folders = [path.parent for path, rows in table.files for _ in range(rows)]
-    changed = []
+    changed: list[pl.Series | pl.Expr] = []
     for name in columns:
-        if table.frame.schema.get(name) == pl.String:
-            cells = PictureCells(table.frame[name])
-            moved = [
-                cell
-                if cell is None or folder == table.folder or cells.at(folder / cell) is None
-                else str((folder / cell).absolute())
-                for folder, cell in zip(folders, table.frame[name], strict=True)
-            ]
-            changed.append(pl.Series(name, moved, dtype=pl.String))
+        series = table.frame[name]
+        if series.dtype == pl.String:
+            changed.append(_in_full(PictureCells(series), series, folders, table.folder))
+        elif is_file_struct(series.dtype) and "path" in series.struct.fields:
+            parts = series.struct.unnest()
+            read = parts.select(
+                pl.when(pl.col("bytes").is_null()).then("path")
+            ).to_series()  # with bytes, a path is but a name
+            found = _in_full(PictureCells(series), read, folders, table.folder)
+            changed.append(pl.col(name).struct.with_fields(path=found.fill_null(parts["path"])))
     return replace(table, frame=table.frame.with_columns(changed))
+
+
+def _in_full(cells: PictureCells, paths: pl.Series, folders: Sequence[Path], known: Path | None) -> pl.Series:
+    """The paths, those that name a picture beside their row's own file, in a folder that is not known, written out in full."""
+    moved = [
+        path if path is None or folder == known or cells.at(folder / path) is None else str((folder / path).absolute())
+        for folder, path in zip(folders, paths, strict=True)
+    ]
+    return pl.Series(paths.name, moved, dtype=pl.String)
 
 
 def comparable(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import polars as pl
 import torch
 
 from cotrain.core.errors import ConfigError, RunError, unknown
+from cotrain.data.packed import ZIP_ERRORS
 from cotrain.recipe.placed_digits import place
 
 CANCER = """\
@@ -120,11 +121,9 @@ def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     if not path.exists():
         np.savez(path, **arrays)
         return
-    try:
-        with np.load(path) as found:
-            same = set(found) == set(arrays) and all(np.array_equal(found[name], one) for name, one in arrays.items())
-    except (ValueError, OSError, zipfile.BadZipFile):
-        same = False
+    same = False
+    with suppress(ValueError, *ZIP_ERRORS), np.load(path) as found:
+        same = set(found) == set(arrays) and all(np.array_equal(found[name], one) for name, one in arrays.items())
     if not same:
         raise _in_the_way(path)
 
