@@ -170,7 +170,7 @@ def test_a_trial_of_a_tuning_finds_its_own(tmp_path: Path) -> None:
     train_of = {
         "epochs": 2,
         "batch_size": 64,
-        "optimizer": {"lr": {"search": {"choice": [0.01, 0.003], "default": 0.01}}},
+        "optimizer": {"lr": {"search": {"choice": [0.01, 1e-5], "default": 1e-5}}},
     }
     search = tuning(
         Source(tree(train=train_of, tune={"sampler": "random", "trials": 2, "seeds": 1, "single": False}), Origin()),
@@ -180,6 +180,9 @@ def test_a_trial_of_a_tuning_finds_its_own(tmp_path: Path) -> None:
     path = tune(search, folder=tmp_path / "run")
     assert [one["state"] for one in kept(path, "tune.json")["trials"]] == ["complete"] * 2
     assert cotrain.load(path).metrics["found"]["groups"] == kept(path, "affinity.json")["groups"]
+    compared = kept(path, "compare.json")
+    assert set(compared["found"]) == {one["name"] for one in compared["variants"] if one["kind"] == "joint"}
+    assert "untuned" in compared["found"]
 
 
 def test_of_one_task_there_is_one_group_and_nothing_is_trained_for_it(

@@ -19,7 +19,14 @@ from cotrain.core.fields import Batch, Field
 from cotrain.core.spec import InputSpec, Task
 from cotrain.core.state import plain, write_json
 from cotrain.data.sources import sources_of
-from cotrain.recipe.auto_groups import Document, find_groups, leaves_groups_open, listed_groups, with_groups
+from cotrain.recipe.auto_groups import (
+    Document,
+    find_groups,
+    leaves_groups_open,
+    listed_groups,
+    stored_groups,
+    with_groups,
+)
 from cotrain.recipe.balance_settings import Balance
 from cotrain.recipe.begin import refuse_in_comparison
 from cotrain.recipe.build import learnt_by
@@ -83,7 +90,7 @@ def compare(
         say(f"  {time_given(config, len(rows.tasks))}")
     parts = Parts(path / "parts", rows)
     groups = _groups(config, rows, path, say)
-    variants = _variants(config, path, single or config, groups) | _beside(beside or {}, config, path)
+    variants = _variants(config, path, single or config, groups) | _beside(beside or {}, config, path, say)
     for seed in config.compare.seeds:
         for name, train in variants.items():
             if parts.has(name, seed):
@@ -96,6 +103,7 @@ def compare(
             else:
                 parts.add(name, seed, found)
     document = outcome(config, rows, parts, list(variants))
+    groups |= {name: stored_groups(one, path / "parts" / file_name(name)) for name, one in (beside or {}).items()}
     document["found"] = {
         name: {"groups": one["groups"], "seconds": one["seconds"]} for name, one in groups.items() if one is not None
     }
@@ -126,13 +134,16 @@ def _groups(config: Config, rows: Rows, folder: Path, say: Say) -> dict[str, Doc
     """{variant: the groups found for it}, once for all seeds, with the config's own seed; kept with the comparison."""
     ways = {joint_name(config): (config, folder)}
     ways |= {name: (config.variant(name), folder / "parts" / file_name(name)) for name in config.compare.variants}
-    found: dict[str, Document | None] = {}
-    for name, (varied, place) in ways.items():
-        if leaves_groups_open(varied):
-            say(f"  finding out which tasks share: {name}")
-        found[name] = one = find_groups(varied, rows, folder=place)
-        if one is not None:
-            say(f"  found in {one['seconds']:.1f} s: {listed_groups(one['groups'])}")
+    return {name: _found(name, varied, rows, place, say) for name, (varied, place) in ways.items()}
+
+
+def _found(name: str, config: Config, rows: Rows, folder: Path, say: Say) -> Document | None:
+    """The groups found for one variant, or kept in its folder."""
+    if leaves_groups_open(config):
+        say(f"  finding out which tasks share: {name}")
+    found = find_groups(config, rows, folder=folder)
+    if found is not None:
+        say(f"  found in {found['seconds']:.1f} s: {listed_groups(found['groups'])}")
     return found
 
 
@@ -155,7 +166,7 @@ def _variants(config: Config, folder: Path, single: Config, groups: Mapping[str,
     return variants
 
 
-def _beside(configs: Mapping[str, Config], config: Config, folder: Path) -> dict[str, Train]:
+def _beside(configs: Mapping[str, Config], config: Config, folder: Path, say: Say) -> dict[str, Train]:
     """{name: how to train that config}, on rows that are encoded as it says and not as `config` does."""
     read: dict[str, Rows] = {}
 
@@ -165,7 +176,7 @@ def _beside(configs: Mapping[str, Config], config: Config, folder: Path) -> dict
             if name not in read:
                 read[name] = load_rows(one)
             rows = read[name]
-        return _joint(one, rows, seed, find_groups(one, rows, folder=folder / "parts" / file_name(name)))
+        return _joint(one, rows, seed, _found(name, one, rows, folder / "parts" / file_name(name), say))
 
     return {name: lambda rows, seed, name=name: train(name, rows, seed) for name in configs}  # type: ignore[misc]
 
