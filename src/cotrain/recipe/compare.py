@@ -169,6 +169,7 @@ def _variants(config: Config, folder: Path, single: Config, groups: Mapping[str,
 def _beside(configs: Mapping[str, Config], config: Config, folder: Path, say: Say) -> dict[str, Train]:
     """{name: how to train that config}, on rows that are encoded as it says and not as `config` does."""
     read: dict[str, Rows] = {}
+    groups: dict[str, Document | None] = {}
 
     def train(name: str, rows: Rows, seed: int) -> Part:
         one = configs[name]
@@ -176,7 +177,9 @@ def _beside(configs: Mapping[str, Config], config: Config, folder: Path, say: Sa
             if name not in read:
                 read[name] = load_rows(one)
             rows = read[name]
-        return _joint(one, rows, seed, _found(name, one, rows, folder / "parts" / file_name(name), say))
+        if name not in groups:
+            groups[name] = _found(name, one, rows, folder / "parts" / file_name(name), say)
+        return _joint(one, rows, seed, groups[name])
 
     return {name: lambda rows, seed, name=name: train(name, rows, seed) for name in configs}  # type: ignore[misc]
 
