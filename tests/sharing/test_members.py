@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cotrain.core.fields import Batch, Field
+from cotrain.core.together import one_pass
 from cotrain.encoders.tabm import TabM
 from cotrain.model.compose import Model
 from cotrain.sharing.gallery import SHARINGS
@@ -46,5 +47,8 @@ def test_members_go_through_every_sharing(name: str, split: int | None) -> None:
     model.eval()
     assert {key: tuple(one.shape) for key, one in model(batch).items()} == {"yes": (18, 1), "size": (18, 1)}
     assert {key: tuple(one.shape) for key, one in model.predict(batch).items()} == {"yes": (6, 1), "size": (6, 1)}
+    with one_pass():
+        once = model.losses([batch])
+    torch.testing.assert_close(once, model.losses([batch]))
     for shapes in model.parts[0].shapes.values():
         assert [shape.members for shape in shapes][-1] == 3

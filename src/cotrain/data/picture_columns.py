@@ -153,9 +153,8 @@ def from_one_folder(table: Table, columns: Iterable[str]) -> Table:
             changed.append(_in_full(PictureCells(series), series, folders, table.folder))
         elif is_file_struct(series.dtype) and "path" in series.struct.fields:
             parts = series.struct.unnest()
-            read = parts.select(
-                pl.when(pl.col("bytes").is_null()).then("path")
-            ).to_series()  # with bytes, a path is but a name
+            named = pl.col("bytes").is_null()  # with bytes, a path is but a name
+            read = parts.select(pl.when(named).then("path")).to_series()
             found = _in_full(PictureCells(series), read, folders, table.folder)
             changed.append(pl.col(name).struct.with_fields(path=found.fill_null(parts["path"])))
     return replace(table, frame=table.frame.with_columns(changed))

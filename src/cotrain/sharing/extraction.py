@@ -19,7 +19,7 @@ from cotrain.sharing.copies import run
 from cotrain.sharing.gates import Gate, mixed, mixed_together, placed, weights_of
 
 LARGE = 2**20
-"""Numbers of all experts' outputs beyond which it costs more to copy them side by side, out of a processor's cache, than mixing together saves."""
+"""Numbers beyond which to copy all experts' outputs side by side, out of a processor's cache, costs more than mixing together saves."""
 
 
 def stacked_chain(stages: Sequence[nn.Module] | nn.ModuleList, copies: int) -> nn.ModuleList:
