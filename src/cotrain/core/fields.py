@@ -167,6 +167,10 @@ class Field:
         return self.valid.reshape(*self.valid.shape, *([1] * (depth - self.valid.dim()))).expand(shape)
 
 
+MAIN = "main"
+"""What the only source is called."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows of one source, ready for a step.
@@ -179,7 +183,7 @@ class Batch:
     targets: Mapping[str, Field] = field(default_factory=dict)
     weight: Tensor | None = None
     row: Tensor | None = None
-    source: str = "main"
+    source: str = MAIN
 
     def __len__(self) -> int:
         for one in self.inputs.values():

@@ -16,8 +16,10 @@ import torch
 from cotrain.core.errors import DataError
 from cotrain.core.fields import Field
 from cotrain.data.columns import Training
+from cotrain.data.earlier import Earlier
 from cotrain.data.encode import TableEncoder
 from cotrain.data.infer import ENCODED, Column
+from cotrain.data.picture_columns import read_as_said
 from cotrain.data.pictures import Read
 from cotrain.data.prepare import Fitted, Fitting, Prepared, Preparing
 from cotrain.data.settings import DataSettings
@@ -29,9 +31,10 @@ OWN = (
 """What of `DataSettings` may differ between sources that share an encoder: everything that does not say how columns are encoded."""
 
 
-def prepare_together(steps: Mapping[str, Preparing]) -> dict[str, Prepared]:
+def prepare_together(steps: Mapping[str, Preparing], earlier: Earlier | None = None) -> dict[str, Prepared]:
     """{source: its rows, made ready} for preparations begun with `preparing`, in the order of the sources.
 
+    earlier: what an earlier run fitted; what it read is not fitted again.
     Raises DataError where two sources hold other kinds of cells under one name, or are to be encoded in other ways.
     """
     asked: dict[str, Fitting] = {}
@@ -43,7 +46,7 @@ def prepare_together(steps: Mapping[str, Preparing]) -> dict[str, Prepared]:
             done[source] = end.value
     if not asked:
         return done
-    whole = next(iter(done.values())).encoder if done else joint(asked)
+    whole = next(iter(done.values())).encoder if done else joint(asked, earlier)
     first = 0
     for source, one in steps.items():
         if source in asked:
@@ -55,8 +58,8 @@ def prepare_together(steps: Mapping[str, Preparing]) -> dict[str, Prepared]:
     return {source: done[source] for source in steps}
 
 
-def joint(asked: Mapping[str, Fitting]) -> TableEncoder:
-    """The encoder of all columns that any of the sources has, fitted on the training rows of all.
+def joint(asked: Mapping[str, Fitting], earlier: Earlier | None = None) -> TableEncoder:
+    """The encoder of all columns that any of the sources has, fitted on the training rows of all, but for what is kept of an earlier run.
 
     Raises DataError as `prepare_together`.
     """
@@ -87,6 +90,7 @@ def joint(asked: Mapping[str, Fitting]) -> TableEncoder:
         known=list(dict.fromkeys(name for one in asked.values() for name in one.known)),
         words=list(dict.fromkeys(word for one in asked.values() for word in one.words)),
         manners={name: how for one in reversed(list(asked.values())) for name, how in one.manners.items()},
+        before=() if earlier is None else read_as_said(earlier.reused([column.name for column in columns]), settings),
         groups={column.name: groups[column.name] for column in columns} if groups else None,
         texts={column: how for one in asked.values() for column, how in (one.texts or {}).items()},
     )

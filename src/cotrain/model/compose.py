@@ -393,4 +393,4 @@ class Model(nn.Module):
     def structure(self) -> dict[str, Any]:
         """What the network is, as JSON: tasks, parameters, the shapes of each task's signals, layers that stay loops, loss scales."""
         self._ready()
-        return structure_of(self, self.tasks, self.parts, self.heads, self._scales)  # type: ignore[arg-type]
+        return structure_of(self, self.tasks, self.parts, self.heads, self.sources, self._scales)  # type: ignore[arg-type]

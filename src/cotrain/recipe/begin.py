@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cotrain.core.errors import ConfigError
+from cotrain.core.fields import MAIN
 from cotrain.core.spec import Codec
 from cotrain.data.earlier import Earlier
-from cotrain.data.encode import TableEncoder
+from cotrain.data.encoded_sources import encoders_from
+from cotrain.model.counterparts import Sources, counterparts
 from cotrain.recipe.build import build_tasks
 from cotrain.recipe.config import Config, load_config
 from cotrain.recipe.folder import existing_folder, read_json
@@ -17,11 +19,11 @@ from cotrain.recipe.folder import existing_folder, read_json
 
 @dataclass(frozen=True)
 class Beginning:
-    """An earlier run as a new one sees it. earlier: how its columns and tasks are coded. learnt: {task: JSON of what it learnt on
-    validation rows}. notes: what a reader should know.
+    """An earlier run as a new one sees it. earlier: {source: how its columns and tasks are coded}, a source absent that begins anew.
+    learnt: {task: JSON of what it learnt on validation rows}. notes: what a reader should know.
     """
 
-    earlier: Earlier
+    earlier: Mapping[str, Earlier]
     learnt: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
@@ -48,16 +50,36 @@ def beginning(config: Config) -> Beginning | None:
                 "taken (train.warm_start); say it as there, or give the task another name"
             )
         codecs[task.name] = type(task.codec).from_json(stored["targets"][task.name])
-    same_rows = same_split(before, config)
+    ours, theirs = alone(config), alone(before)
+    same_rows = list(ours) == list(theirs) and all(same_split(theirs[source], one) for source, one in ours.items())
     learnt = {name: one for name, one in (stored.get("learnt") or {}).items() if name in codecs}
     notes: tuple[str, ...] = ()
-    if not same_rows and plainly(before)["data"]["path"] == plainly(config)["data"]["path"]:
+    pairs = [(one, other) for one in theirs.values() for other in ours.values()]
+    if any(one.data.path and one.data.path == other.data.path and not same_split(one, other) for one, other in pairs):
         notes = (
             f"warm start: the rows of '{path}' were split otherwise, so that some that now test may have trained it; scores of what it "
             "knew already can be too good",
         )
-    earlier = Earlier(str(path), TableEncoder.from_json(stored["inputs"]), codecs, same_rows)
+    encoders, here, there = encoders_from(stored["inputs"]), sources_of(config), sources_of(before)
+    earlier: dict[str, Earlier] = {}
+    for source, one in counterparts(here, there).items():
+        if one is not None:
+            own = source if there.encoders.get(source) == one else one
+            coded = {name: codec for name, codec in codecs.items() if here.tasks[name] == source}
+            earlier[source] = Earlier(str(path), encoders[own], coded, same_rows)
     return Beginning(earlier, learnt, notes)
+
+
+def sources_of(config: Config) -> Sources:
+    """The sources of a config, as its network will have them."""
+    tasks = {name: target.source or next(iter(config.sources), MAIN) for name, target in config.tasks.items()}
+    encoders = {name: config.shared[0] if name in config.shared else name for name in config.sources}
+    return Sources(encoders or {MAIN: MAIN}, tasks)
+
+
+def alone(config: Config) -> dict[str, Config]:
+    """{source: the config of that source, as if it were the only one}."""
+    return {name: config.of_source(name) for name in config.sources} or {MAIN: config}
 
 
 def plainly(config: Config) -> dict[str, Any]:
@@ -67,7 +89,7 @@ def plainly(config: Config) -> dict[str, Any]:
 
 
 def same_split(before: Config, now: Config) -> bool:
-    """Whether two configs deal the same rows of the same files to the same splits."""
+    """Whether two configs of one source deal the same rows of the same files to the same splits."""
     if before.table is not None or now.table is not None or not before.data.path:
         return False
     one, other = plainly(before), plainly(now)

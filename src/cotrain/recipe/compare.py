@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cotrain.core.errors import DataError, RunError, UnsupportedError
-from cotrain.core.fields import Batch, Field
+from cotrain.core.fields import MAIN, Batch, Field
 from cotrain.core.spec import InputSpec, Task
 from cotrain.core.state import plain, write_json
 from cotrain.data.sources import sources_of
@@ -33,7 +33,6 @@ from cotrain.recipe.build import learnt_by
 from cotrain.recipe.config import Config, load_config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
 from cotrain.recipe.network import gathered, train_network, whole
-from cotrain.recipe.one_source import MAIN
 from cotrain.recipe.outcome import BOOSTING, SINGLE, joint_name, outcome, time_given
 from cotrain.recipe.parts import Part, Parts, file_name
 from cotrain.recipe.reader import Choice

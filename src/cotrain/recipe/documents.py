@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cotrain.core.fields import MAIN
 from cotrain.core.spec import Task
 from cotrain.core.state import plain
 from cotrain.data.sources import sources_of
@@ -13,7 +14,6 @@ from cotrain.recipe.build import learnt_by
 from cotrain.recipe.config import Config
 from cotrain.recipe.folder import FORMAT
 from cotrain.recipe.network import Trained, gathered, samples
-from cotrain.recipe.one_source import MAIN
 from cotrain.recipe.rows import Rows
 from cotrain.recipe.shown_pictures import PICTURES, shown_pictures
 from cotrain.tasks.scores import NEITHER

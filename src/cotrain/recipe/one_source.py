@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotrain.core.errors import ConfigError, DataError
+from cotrain.core.fields import MAIN
 from cotrain.core.spec import Task
 from cotrain.data.earlier import Earlier
 from cotrain.data.feature_settings import TextSettings
@@ -27,9 +28,6 @@ from cotrain.recipe.config import Config
 from cotrain.recipe.inputs import assign, no_column
 from cotrain.recipe.problems import ConfigProblems, Keys, Problem
 from cotrain.recipe.texts import texts_of
-
-MAIN = "main"
-"""What the only source of a config is called."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Opened:
         asked = self.asked(source, earlier)
         return prepare_stream(self.table, asked) if isinstance(self.table, LargeTable) else prepare(self.table, asked)
 
-    def preparing(self, source: str, beside: str | None) -> Preparing:
+    def preparing(self, source: str, beside: str | None, earlier: Earlier | None = None) -> Preparing:
         """The same, stopping for an encoder that is fitted on other sources' rows too; beside: a word for these, None without a cache.
 
         Raises ConfigError for a table that is read piece by piece.
@@ -92,7 +90,7 @@ class Opened:
                 f"source '{source}' is read piece by piece (data.stream), and sources that share one encoder are read whole; set stream to "
                 "false, or give this source `inputs` of its own"
             )
-        asked = self.asked(source)
+        asked = self.asked(source, earlier)
         asked = asked if beside is not None else dataclasses.replace(asked, cache=None)
         return preparing(self.table, asked, beside=beside or "")
 

@@ -10,6 +10,7 @@ import polars as pl
 import torch
 
 from cotrain.core.errors import ConfigError, unknown
+from cotrain.core.fields import MAIN
 from cotrain.core.spec import Task
 from cotrain.data.encode import TableEncoder
 from cotrain.data.image_encoder import ImageEncoder
@@ -20,7 +21,6 @@ from cotrain.data.pieces import LargeTable
 from cotrain.data.read import Table
 from cotrain.data.sample import EncodedData
 from cotrain.model.compose import Model
-from cotrain.recipe.one_source import MAIN
 from cotrain.training.evaluate import predictions, rows_at_once
 
 

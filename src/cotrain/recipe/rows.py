@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cotrain.core.fields import MAIN
 from cotrain.core.spec import InputSpec, Task
 from cotrain.core.state import plain
 from cotrain.data.drawn import RowData
@@ -18,7 +19,7 @@ from cotrain.data.encode import TableEncoder
 from cotrain.data.sources import SeveralData
 from cotrain.recipe.begin import beginning
 from cotrain.recipe.config import Config
-from cotrain.recipe.one_source import MAIN, load_source
+from cotrain.recipe.one_source import load_source
 from cotrain.recipe.several_sources import load_sources
 
 
@@ -48,31 +49,29 @@ class Rows:
         return {source: one.specs for source, one in self.encoders.items()}
 
 
-def load_rows(config: Config, own: Earlier | None = None) -> Rows:
-    """The rows a config names. own: how the run that this config trained encodes them, where it began with another one.
+def load_rows(config: Config, own: Mapping[str, Earlier] | None = None) -> Rows:
+    """The rows a config names. own: {source: how the run that this config trained encodes them}, where it began with another one.
 
     Raises ConfigError for columns that are not there, with their lines; DataError for wrong cells; RunError where `train.warm_start`
     names no run.
     """
-    if config.sources:
-        found = load_sources(config)
-        data = {source: one.prepared.data for source, one in found.items()}
-        tasks = {task.name: task for one in found.values() for task in one.tasks}
-        return Rows(
-            SeveralData(data) if len(data) > 1 else next(iter(data.values())),
-            {source: one.prepared.encoder for source, one in found.items()},
-            [tasks[name] for name in config.tasks],
-            merged({source: one.prepared.report for source, one in found.items()}),
-            {source: one.groups for source, one in found.items() if one.groups is not None},
-        )
     begun = beginning(config) if own is None else None
-    one = load_source(config, own if begun is None else begun.earlier)
-    report = one.prepared.report
+    earlier = (own or {}) if begun is None else begun.earlier
+    found = load_sources(config, earlier) if config.sources else {MAIN: load_source(config, earlier.get(MAIN))}
+    data = {source: one.prepared.data for source, one in found.items()}
+    tasks = {task.name: task for one in found.values() for task in one.tasks}
+    reports = {source: one.prepared.report for source, one in found.items()}
+    report = merged(reports) if config.sources else reports[MAIN]
     if begun is not None:
         report = {**report, "notes": [*report["notes"], *begun.notes]}
-    groups = {} if one.groups is None else {MAIN: one.groups}
-    learnt = {} if begun is None else begun.learnt
-    return Rows(one.prepared.data, {MAIN: one.prepared.encoder}, one.tasks, report, groups, learnt)
+    return Rows(
+        SeveralData(data) if len(data) > 1 else next(iter(data.values())),
+        {source: one.prepared.encoder for source, one in found.items()},
+        [tasks[name] for name in config.tasks],
+        report,
+        {source: one.groups for source, one in found.items() if one.groups is not None},
+        {} if begun is None else begun.learnt,
+    )
 
 
 def read_alike(config: Config) -> str:

@@ -16,10 +16,12 @@ from typing import Any, cast
 import polars as pl
 
 from cotrain.core.errors import ConfigError, DataError, RunError, unknown
+from cotrain.core.fields import MAIN
 from cotrain.core.spec import Task
 from cotrain.core.state import plain, write_json
 from cotrain.data.earlier import Earlier
 from cotrain.data.encode import TableEncoder
+from cotrain.data.encoded_sources import encoders_from, encoders_json
 from cotrain.data.large import many_rows
 from cotrain.data.notes import Notes
 from cotrain.data.pieces import large_table
@@ -40,7 +42,6 @@ from cotrain.recipe.folder import (
     write_text,
 )
 from cotrain.recipe.network import Trained, gathered, train_network
-from cotrain.recipe.one_source import MAIN
 from cotrain.recipe.predict import predict, predict_pieces
 from cotrain.recipe.rows import Rows, load_rows
 from cotrain.recipe.same_config import same_config, stored_config
@@ -111,12 +112,13 @@ class Run:
         return scores(self.model.tasks, gathered(self.model, data, split)) if data.count(split) else {}
 
     @property
-    def _own(self) -> Earlier | None:
-        """How this run encodes its rows, where it began with another run's encoders; None where its rows alone say so."""
+    def _own(self) -> dict[str, Earlier] | None:
+        """How this run encodes the rows of each source, where it began with another run's encoders; None where its rows alone say so."""
         if self.config.train.warm_start is None:
             return None
         codecs = {name: task.codec for name, task in self.model.tasks.items()}
-        return Earlier(self.config.name, self._encoder, codecs, same_rows=True)
+        name = self.config.name
+        return {source: Earlier(name, one, codecs, same_rows=True) for source, one in self._encoders.items()}
 
     def _settings(self) -> dict[str, DataSettings]:
         """{source: what the config says of its data}."""
@@ -186,7 +188,7 @@ class Run:
         learnt = learnt_by(self.model.tasks)
         write_json(
             folder / "encoders.json",
-            {"format": FORMAT, "inputs": inputs_json(self._encoders), "targets": codecs, "learnt": learnt},
+            {"format": FORMAT, "inputs": encoders_json(self._encoders), "targets": codecs, "learnt": learnt},
         )
         write_state(folder / "model.safetensors", {"model": self.model.state_dict()})
         for name, document in self._documents.items():
@@ -345,19 +347,6 @@ def stored(config: Config, rows: Rows, done: Trained, folder: Path, groups: Docu
     run = Run(config, done.model, rows.encoders, made, folder=folder, rows=rows)
     run._write(folder)
     return run
-
-
-def inputs_json(encoders: Mapping[str, TableEncoder]) -> dict[str, Any]:
-    """The encoders of the inputs as plain JSON: that of the only table, or by source."""
-    if list(encoders) == [MAIN]:
-        return encoders[MAIN].to_json()
-    return {"sources": {source: one.to_json() for source, one in encoders.items()}}
-
-
-def encoders_from(stored: Mapping[str, Any]) -> dict[str, TableEncoder]:
-    """The inverse of `inputs_json`."""
-    by_source = stored.get("sources", {MAIN: stored})
-    return {source: TableEncoder.from_json(one) for source, one in by_source.items()}
 
 
 def load(folder: Path | str) -> Run:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from cotrain.core.errors import ConfigError, DataError
+from cotrain.data.earlier import Earlier
 from cotrain.data.pieces import LargeTable
 from cotrain.data.prepare import Prepared
 from cotrain.data.read import Table
@@ -19,12 +20,10 @@ from cotrain.recipe.problems import ConfigProblems
 from cotrain.recipe.source_section import problem_of
 
 
-def load_sources(config: Config) -> dict[str, Loaded]:
-    """{source: its rows, ready}. Raises as `load_rows`, every problem with the source it is in."""
-    if config.train.warm_start is not None:
-        raise ConfigError(
-            "train.warm_start: a training on several sources begins anew; take it out, or train on one of the sources"
-        )
+def load_sources(config: Config, earlier: Mapping[str, Earlier]) -> dict[str, Loaded]:
+    """{source: its rows, ready}. earlier: {source: what an earlier run fitted for it}. Raises as `load_rows`, every problem with the source
+    it is in.
+    """
     tables: dict[str, Table | LargeTable] = {}
     for name in config.sources:
         ours = config.of_source(name)
@@ -36,32 +35,34 @@ def load_sources(config: Config) -> dict[str, Loaded]:
         with of_source(config, name):
             ours = narrowed(config, name, columns_of(tables[name]), every)
             ready[name] = opened(ours, tables[name])
-    done = shared_rows(config, {name: ready[name] for name in config.shared})
+    done = shared_rows(config, {name: ready[name] for name in config.shared}, earlier)
     for name, one in ready.items():
         if name not in done:
             with of_source(config, name):
-                done[name] = _own(one, name)
+                done[name] = _own(one, name, earlier.get(name))
     return {name: ready[name].loaded(done[name]) for name in config.sources}
 
 
-def _own(one: Opened, name: str) -> Prepared:
+def _own(one: Opened, name: str, earlier: Earlier | None) -> Prepared:
     try:
-        return one.prepared(source=name)
+        return one.prepared(earlier, source=name)
     except (ConfigError, DataError) as error:
         raise placed(one.config, error) from error
 
 
-def shared_rows(config: Config, ready: Mapping[str, Opened]) -> dict[str, Prepared]:
-    """The rows of sources that go through one encoder."""
+def shared_rows(config: Config, ready: Mapping[str, Opened], earlier: Mapping[str, Earlier]) -> dict[str, Prepared]:
+    """The rows of sources that go through one encoder, which an earlier run fitted in part where they have one there."""
     if len(ready) < 2:
         return {}
     fused = config.fused_sources
     marks = [one.digest() for one in ready.values()]
     beside = None if None in marks else hashlib.blake2b(repr(marks).encode(), digest_size=16).hexdigest()
     with of_source(config, None):
-        return prepare_together(
-            {name: dataclasses.replace(one, fused=fused).preparing(name, beside) for name, one in ready.items()}
-        )
+        steps = {
+            name: dataclasses.replace(one, fused=fused).preparing(name, beside, earlier.get(name))
+            for name, one in ready.items()
+        }
+        return prepare_together(steps, next((earlier[name] for name in ready if name in earlier), None))
 
 
 def narrowed(config: Config, name: str, columns: list[str], every: Mapping[str, list[str]]) -> Config:

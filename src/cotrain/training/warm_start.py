@@ -21,8 +21,9 @@ from cotrain.core.errors import RunError
 from cotrain.core.naming import slot, unslot
 from cotrain.core.spec import InputSpec, Task
 from cotrain.model.compose import Model
+from cotrain.model.counterparts import Sources, counterparts, specs_in
 from cotrain.model.partition import Part
-from cotrain.model.structure import described
+from cotrain.model.structure import described, sources_in
 from cotrain.training.checkpoint import read_state
 
 SHOWN = 8
@@ -66,10 +67,13 @@ def warm_start_(model: Model, folder: Path | str) -> WarmStart:
     """
     path = Path(folder)
     structure = stored_structure(path)
+    begins = counterparts(
+        sources_in(cast(Sequence[Part], model.parts), model.sources), Sources.from_structure(structure)
+    )
     stored: Mapping[str, Any] = read_state(path / "model.safetensors")["model"]
     held = {name: one for name, one in stored.items() if isinstance(one, Tensor)}
     own = {name: one for name, one in model.state_dict().items() if isinstance(one, Tensor)}
-    sources = sources_of(model, structure, held)
+    sources = sources_of(model, structure, held, begins)
     taken: list[str] = []
     fresh: list[str] = []
     resized: list[str] = []
@@ -90,7 +94,7 @@ def warm_start_(model: Model, folder: Path | str) -> WarmStart:
             f"train.warm_start: no weight of '{path}' has the name and shape of one of this network; it has {listed(left)}, here are "
             f"{listed([*fresh, *resized])}. Use the encoder and sharing of that run, or leave warm_start out"
         )
-    refuse_other_columns(path, structure.get("specs", {}), model.specs, found)
+    refuse_other_columns(path, specs_in(structure), model.specs, begins, found)
     with torch.no_grad():
         for name in taken:
             own[name].copy_(held[cast(str, sources[name])])
@@ -115,8 +119,13 @@ def same_task(entry: Mapping[str, Any] | None, task: Task) -> bool:
     return entry is not None and all(entry.get(key) == own[key] for key in ("kind", "columns", "outputs"))
 
 
-def sources_of(model: Model, structure: Mapping[str, Any], held: Iterable[str]) -> dict[str, str | None]:
-    """{tensor of the network: the run's tensor that means the same, whether it is there or not; None where nothing can}."""
+def sources_of(
+    model: Model, structure: Mapping[str, Any], held: Iterable[str], begins: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    """{tensor of the network: the run's tensor that means the same, whether it is there or not; None where nothing can}.
+
+    begins: {source: the run's source whose encoder it begins with} (`counterparts`).
+    """
     tasks = structure.get("tasks", {})
     known = list(tasks)
     parts_there = {name.split(".")[1] for name in held if name.startswith("parts.")}
@@ -133,42 +142,53 @@ def sources_of(model: Model, structure: Mapping[str, Any], held: Iterable[str]) 
         first, second, *rest = name.split(".") if "." in name else (name, "")
         if first == "parts":
             there = place[second]
+            if rest[0] == "encoders" and there is not None:
+                begun = begins[unslot(rest[1])]
+                there, rest[1] = (None, "") if begun is None else (there, slot(begun))
             found[name] = None if there is None else ".".join([first, there, *rest])
         else:
             found[name] = None if first == "heads" and second in strange else name
     return found
 
 
-def refuse_other_columns(path: Path, before: Mapping[str, Any], now: Mapping[str, InputSpec], found: WarmStart) -> None:
+def refuse_other_columns(
+    path: Path,
+    before: Mapping[str, Any],
+    now: Mapping[str, InputSpec],
+    begins: Mapping[str, str | None],
+    found: WarmStart,
+) -> None:
     """Raises RunError where the weights fit and their columns do not: others stand where the run's stood."""
-    earlier, present = dict(_fields(before)), dict(_fields({key: _plain(one) for key, one in now.items()}))
+    earlier = {
+        (source, name): seen
+        for source, one in begins.items()
+        if one is not None
+        for name, seen in _fields(before.get(one, {}))
+    }
+    present = {(source, name): seen for source, spec in now.items() for name, seen in _fields(_plain(spec))}
     common = [name for name in earlier if name in present]
     other = [name for name in common if earlier[name] != present[name]]
     moved = [name for name in other if _size(earlier[name]) == _size(present[name])]
     read = [name for name in found.resized if name.startswith("parts.")]
     if not moved and (read or not other):
         return
-    name = (moved or other)[0]
-    gone = [one for one in earlier[name][0] if one not in present[name][0]]
+    place = (moved or other)[0]
+    was, stands = earlier[place][0], present[place][0]
+    gone = [one for one in was if one not in stands]
     raise RunError(
-        f"train.warm_start: the weights of '{path}' fit, but not what they read: of its {name} "
+        f"train.warm_start: the weights of '{path}' fit, but not what they read: of its {place[1]} "
         f"{', '.join(gone[:SHOWN]) or 'the order'} {'is' if len(gone) < 2 else 'are'} not what stands here now "
-        f"({', '.join(present[name][0][:SHOWN])}); keep its input columns (new ones may stand beside them), or leave warm_start out"
+        f"({', '.join(stands[:SHOWN])}); keep its input columns (new ones may stand beside them), or leave warm_start out"
     )
 
 
 Seen = tuple[tuple[str, ...], tuple[int, ...]]
 
 
-def _fields(specs: Mapping[str, Any]) -> Iterator[tuple[str, Seen]]:
-    """(field, (names, cardinalities)) of specs as they stand in structure.json, of one source or of several."""
-    for name, one in specs.items():
-        if not isinstance(one, Mapping):
-            continue
-        if isinstance(one.get("kind"), str):
-            yield name, (tuple(one.get("names", ())), tuple(one.get("cardinalities", ())))
-        else:
-            yield from _fields(one)
+def _fields(spec: Mapping[str, Any]) -> Iterator[tuple[str, Seen]]:
+    """(field, (names, cardinalities)) of one source's specs as they stand in structure.json."""
+    for name, one in spec.items():
+        yield name, (tuple(one.get("names", ())), tuple(one.get("cardinalities", ())))
 
 
 def _plain(spec: InputSpec) -> dict[str, Any]:
