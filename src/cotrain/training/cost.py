@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -55,8 +54,20 @@ def counted() -> Iterator[FlopCounterMode]:
         torch.backends.mha.set_fastpath_enabled(quick)
 
 
-def attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
+def attention_flops(
+    query: Sequence[int],
+    key: Sequence[int],
+    value: Sequence[int],
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: object = None,
+    scale: float | None = None,
+    out_shape: object = None,
+) -> int:
     """Of q k^T and of its product with v, all places of a mask counted: shapes [B, H, S, D], [B, H, L, D], [B, H, L, V].
+
+    The other arguments are those of PyTorch's operation, and change nothing here.
 
     >>> attention_flops((1, 1, 2, 3), (1, 1, 4, 3), (1, 1, 4, 5)) == 2 * 2 * 4 * 3 + 2 * 2 * 4 * 5
     True
