@@ -48,6 +48,8 @@ def print_verdict(compared: Mapping[str, Any]) -> None:
         found = f"groups found before its trainings, in {one['seconds']:.1f} s: {listed_groups(one['groups'])}"
         typer.echo(f"{variant}: {found}")
     typer.echo(str(compared["verdict"]))
+    if compared.get("advice"):
+        typer.echo(str(compared["advice"]))
 
 
 def _mean(values: Any) -> float | None:

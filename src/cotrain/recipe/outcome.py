@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cotrain.core.spec import Task
 from cotrain.core.state import plain
+from cotrain.recipe.advice import advice
 from cotrain.recipe.build import with_learnt
 from cotrain.recipe.config import Config
 from cotrain.recipe.network import samples
@@ -24,7 +25,7 @@ from cotrain.tasks.scores import Array, error_of
 from cotrain.training.baseline import Baseline, constants
 from cotrain.training.boosting import FORMS
 from cotrain.training.evaluate import scores
-from cotrain.training.gain import Gain, delta_m, gain, row_weights, verdict
+from cotrain.training.gain import SEEDS_FOR_A_VERDICT, Gain, delta_m, gain, row_weights, verdict
 
 SINGLE, BOOSTING, CONSTANT = "single-task", "boosting", "constant"
 """What variants are called in the table, beside the joint ones."""
@@ -102,10 +103,13 @@ def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> d
         "time": time_given(config, len(tasks)) if config.train.limit is not None else None,
         "conflict": parts.get(joint, seeds[0]).conflict if joint in judged else None,
         "verdict": "",
+        "advice": None,
     }
     if joint in gains:
         beaten = [task for task in gains[joint] if _beaten(tasks[task], fixed, [judged[joint], judged[SINGLE]])]
         document["verdict"] = verdict(joint, gains[joint], len(seeds), beaten)
+        if len(seeds) >= SEEDS_FOR_A_VERDICT:
+            document["advice"] = advice(config, [task for task, one in gains[joint].items() if one.harmed])
     else:
         document["verdict"] = "There is nothing to compare with: single-task networks were left out."
     found: dict[str, Any] = plain(document)

@@ -275,6 +275,7 @@ def _comparison(node: Node) -> Comparison | None:
         harmed={name: node.at("harmed").texts(name) for name, _ in node.at("harmed").entries()},
         worst={name: text for name, one in node.at("worst").entries() if (text := one.as_text()) is not None},
         verdict=node.text("verdict"),
+        advice=node.text("advice"),
         outcome=node.text("outcome"),
         cosines=node.at("conflict").numbers("cosine"),
         norm_ratio=node.at("conflict").number("norm_ratio"),

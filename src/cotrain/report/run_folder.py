@@ -194,6 +194,7 @@ class Comparison:
     harmed: Mapping[str, tuple[str, ...]]
     worst: Mapping[str, str]
     verdict: str | None
+    advice: str | None
     outcome: str | None
     cosines: Mapping[str, float | None]
     norm_ratio: float | None

@@ -46,13 +46,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The headline: tone (colour and icon), two or three words, a sentence, a few figures, and what else was said, smaller."""
+    """The headline: tone (colour and icon), two or three words, a sentence, a few figures, and what else was said, smaller; what to try."""
 
     tone: Tone
     words: str
     sentence: str
     figures: tuple[Figure, ...]
     detail: str = ""
+    advice: str = ""
 
 
 def judge(run: RunFolder) -> Verdict:
@@ -141,7 +142,7 @@ def _compared(comparison: Comparison) -> Verdict:
     if not sentence:
         sentence = f"{main.name if main else 'Joint training'} against single-task over {plural(len(comparison.seeds), 'seed')}."
     sentence, detail = _parted(typeset(sentence), "" if main is None else main.name)
-    return Verdict(tone, words, sentence, tuple(figures), detail)
+    return Verdict(tone, words, sentence, tuple(figures), detail, comparison.advice or "")
 
 
 def typeset(sentence: str) -> str:
