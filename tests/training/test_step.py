@@ -270,6 +270,7 @@ def test_tasks_are_computed_together_only_where_no_gradient_of_one_is_looked_at(
     x, y = rows(32)
     bare = {**y, "number": torch.full_like(y["number"], float("nan"))}
     everything: dict[str, tuple[Balancer, Any, Any, bool]] = {
+        "a frozen head": (Sum(), None, y, False),
         "a sum": (Sum(), None, y, True),
         "weights from losses": (Uncertainty(), None, y, True),
         "weights from gradients": (NashMTL(), None, y, False),
@@ -278,6 +279,8 @@ def test_tasks_are_computed_together_only_where_no_gradient_of_one_is_looked_at(
     }
     for what, (balancer, diagnose, targets, expected) in everything.items():
         model = fresh()
+        if what == "a frozen head":
+            model.freeze("heads.yes")
         step = step_of(model, balancer=balancer, diagnose=diagnose)
         seen: list[bool] = []
         model.register_forward_pre_hook(lambda *_, seen=seen: seen.append(goes_back_once()))

@@ -140,10 +140,11 @@ class Step:
         return reports, looks
 
     def _goes_back_once(self, held: Mapping[str, Tensor]) -> bool:
-        """Whether one product may stand for all tasks: nobody looks at one task's gradient, and every task has a label, so that what is
-        its own is not moved by a gradient of zero where there should be none.
+        """Whether one product may stand for all tasks: nobody looks at one task's gradient, and every task has a label and is trained, so
+        that what is its own is not moved by a gradient of zero where there should be none.
         """
-        return self.engine.passes_once and not self.diagnosis.due and all(float(count) > 0 for count in held.values())
+        alike = not self.model.frozen and all(float(count) > 0 for count in held.values())
+        return alike and self.engine.passes_once and not self.diagnosis.due
 
     def _again(
         self, batches: list[Batch], counts: dict[str, Tensor] | None, drawn: dict[str, Any] | None
