@@ -14,6 +14,7 @@ from torch import nn
 from cotrain.core.errors import ConfigError, DataError, unknown
 from cotrain.core.fields import Field
 from cotrain.core.naming import slot
+from cotrain.core.readers import read_by
 from cotrain.core.signals import Shape, Signal, TaskSignals
 from cotrain.core.spec import Encoder, EncoderSettings, InputSpec, ReadsAnswers, SharingSettings
 from cotrain.model.answers import Answers
@@ -126,13 +127,16 @@ class Part(nn.Module):
             )
         encoder = self.encoders[slot(self.alias[source])]
         fields = in_dtype_of(self, fields)
+        wanted = self.tasks if tasks is None else tasks
         if not self.views or not isinstance(encoder, FusedEncoder):
-            return self._shared(cast(Encoder, encoder).embed(fields), mixing, answers, self.tasks)
-        sets = self._sets(self.tasks if tasks is None else tasks, encoder)
+            with read_by(wanted):
+                return self._shared(cast(Encoder, encoder).embed(fields), mixing, answers, self.tasks)
+        sets = self._sets(wanted, encoder)
         vectors = encoder.vectors(fields, {name for names in sets for name in names})
         found: dict[str, list[Signal]] = {}
         for names, readers in sets.items():
-            signals = self._shared(encoder.fused(vectors, names), mixing, answers, readers)
+            with read_by(readers):
+                signals = self._shared(encoder.fused(vectors, names), mixing, answers, readers)
             found |= {task: signals[task] for task in readers}
         return found
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from cotrain.core.errors import ConfigError
 from cotrain.core.naming import slot
+from cotrain.core.readers import is_read
 from cotrain.core.signals import Shape, Signal, TaskSignals
 from cotrain.core.stacked import spread, stack
 from cotrain.sharing.copies import first_copied, not_negative, run, whole_number
@@ -97,7 +98,7 @@ class Selector(nn.Module):
         self.selected: Tensor | None = None
         """r(z_i)_e of the last forward, [B, k, E]."""
         self.last: Tensor | None = None
-        """q of the last forward, without gradient."""
+        """q of the last forward whose answers its task read, [B, E] or [1, E], without gradient."""
 
     def forward(self, pooled: Tensor) -> Tensor:
         x = pooled if self.per_row else pooled.new_ones(1, 1)
@@ -106,7 +107,6 @@ class Selector(nn.Module):
         self.selected = torch.where(self.codes, step, 1 - step).prod(-1)
         share = torch.softmax(F.linear(x, self.share, self.share_bias), -1)
         chosen = (share.unsqueeze(1) @ self.selected).squeeze(1)
-        self.last = chosen.detach()
         return chosen.expand(len(pooled), -1)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -143,7 +143,12 @@ class DSelectKSharing(nn.Module):
         signal = bottom[-1]
         pooled = signal.pooled()
         experts = run(self.experts, spread(signal, self.count, self.experts[0]))[-1]
-        found = mixtures({task: self.selector(task)(pooled) for task in self.shapes}, experts.values)
+        weights = {task: self.selector(task)(pooled) for task in self.shapes}
+        for task, chosen in weights.items():
+            if is_read(task):
+                one = self.selector(task)
+                one.last = (chosen if one.per_row else chosen[:1]).detach()
+        found = mixtures(weights, experts.values)
         return {task: [*bottom, experts.of(values)] for task, values in found.items()}
 
     def penalty(self) -> Tensor | None:

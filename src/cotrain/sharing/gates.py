@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cotrain.core.errors import ConfigError
+from cotrain.core.readers import is_read
 from cotrain.core.signals import Signal
 from cotrain.core.together import goes_back_once
 
@@ -40,10 +41,12 @@ class Gate(nn.Module):
         self.weight = nn.Parameter(nn.init.normal_(torch.empty(experts, width), std=0.01))
         self.dropout = dropout
         self.last: Tensor | None = None
-        """The gate of the last forward, [B, E], without gradient."""
+        """The gate of the last forward whose answers its task read, [B, E], without gradient."""
 
     def forward(self, signal: Signal) -> Tensor:
-        return self.shares(F.linear(signal.pooled(), self.weight))
+        gate = self.shares(F.linear(signal.pooled(), self.weight))
+        self.last = gate.detach()
+        return gate
 
     @property
     def drops(self) -> bool:
@@ -55,9 +58,7 @@ class Gate(nn.Module):
         if self.drops:
             dropped = torch.rand_like(logits) < self.dropout
             logits = logits.masked_fill(dropped & ~dropped.all(-1, keepdim=True), float("-inf"))
-        gate = torch.softmax(logits, -1)
-        self.last = gate.detach()
-        return gate
+        return torch.softmax(logits, -1)
 
 
 def evenness(gate: Tensor) -> float | None:
@@ -93,14 +94,18 @@ def weights_of(gates: Mapping[str, Gate], signals: Mapping[str, Signal]) -> dict
     """{task: its gate's answer to its signal, [B, E]}; in one product where all read one signal and the losses go back in one pass."""
     signal, *others = signals.values()
     if not goes_back_once() or any(other is not signal for other in others):
-        return {task: gate(signals[task]) for task, gate in gates.items()}
-    stacked = F.linear(signal.pooled(), torch.cat([gate.weight for gate in gates.values()]))
-    logits = stacked.reshape(len(stacked), len(gates), -1)
-    if any(gate.drops for gate in gates.values()):
-        return {task: gate.shares(one) for (task, gate), one in zip(gates.items(), logits.unbind(1), strict=True)}
-    found = dict(zip(gates, torch.softmax(logits, -1).unbind(1), strict=True))
+        found = {task: gate.shares(F.linear(signals[task].pooled(), gate.weight)) for task, gate in gates.items()}
+    else:
+        stacked = F.linear(signal.pooled(), torch.cat([gate.weight for gate in gates.values()]))
+        logits = stacked.reshape(len(stacked), len(gates), -1)
+        if any(gate.drops for gate in gates.values()):
+            shares = [gate.shares(one) for gate, one in zip(gates.values(), logits.unbind(1), strict=True)]
+        else:
+            shares = list(torch.softmax(logits, -1).unbind(1))
+        found = dict(zip(gates, shares, strict=True))
     for task, gate in gates.items():
-        gate.last = found[task].detach()
+        if is_read(task):
+            gate.last = found[task].detach()
     return found
 
 
