@@ -54,6 +54,7 @@ MISTAKES = [
     Mistake("e-mail addresses", cells=beside("contact", lambda cells: [f"p{place}@example.org" for place in range(120)]), code=0, says=("contact", "identifiers")),
     Mistake("two inputs that add up to a target", cells=beside("rest", lambda cells: (wages(cells) - hours(cells)).round(2).tolist()), code=0, says=("'hours' and 'rest' together give the target 'wage'",)),
     Mistake("the next row's target", cells=beside("next", lambda cells: [*cells["wage"][1:], None]), code=0, says=("column 'next' is the target 'wage' of task 'wage' one row later", "'-next'")),
+    Mistake("the column to split by among the inputs", {"method: stratified": "method: group, by: city", '["*"]': "[age, hours, city]"}, at="4:22", path="inputs", says=("'city' is for the split or a weight", "take it out")),
     Mistake("patients in every split", cells=beside("patient", lambda cells: [place // 8 for place in range(120)]), code=0, says=("'patient' names 15 groups", "{method: group, by: patient}")),
     Mistake("rows that lie in time", cells=sorted_in_time, code=0, says=("alike in rows that follow each other in time", "{method: time, by: day}")),
     Mistake("statistics of targets", data("categories: {encoding: target}"), code=0, says=("city",)),

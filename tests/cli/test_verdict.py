@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cotrain.cli.tables import print_table
 from cotrain.cli.verdict import print_verdict
 
 
@@ -45,3 +46,13 @@ def test_scores_gains_and_verdict_fit_eighty_columns(
 def test_without_single_task_networks_there_are_no_gains(capsys: pytest.CaptureFixture[str]) -> None:
     print_verdict({**compared(2), "gains": []})
     assert "gain" not in capsys.readouterr().out
+
+
+def test_a_long_first_cell_leaves_room_for_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("t", ["column", "why"], [["x" * 300, "two different values"], ["short", "293 different numbers"]])
+    said = capsys.readouterr().out
+    assert "two different values" in said
+    assert "293 different numbers" in said
+    assert said.count("x") == 300
+    print_table("t", ["column", "why"], [["a name of some words", "two different values"]])
+    assert "a name of some words   two different values" in capsys.readouterr().out

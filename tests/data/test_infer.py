@@ -96,6 +96,13 @@ def test_each_line_of_the_description_has_a_reason() -> None:
         (["1/2/2011", "2/2/2011", "1/3/2011"], "%d/%m/%Y"),
         (["20200131", "20211201"], "%Y%m%d"),
         (["31-Jan-2020", "01-Feb-2021"], "%d-%b-%Y"),
+        (["31/01/94", "1/2/05"], "%d/%m/%y"),
+        (["1/31/94 10:30", "1/2/05 11:45"], "%m/%d/%y %H:%M"),
+        (["31.01.94", "1.2.05"], "%d.%m.%y"),
+        (["31-01-94", "01-02-05"], "%d-%m-%y"),
+        (["31-Jan-94", "01-Feb-05"], "%d-%b-%y"),
+        (["94-01-31", "05-02-01"], "%y-%m-%d"),
+        (["0894-01-31", "1305-02-01"], "%Y-%m-%d"),
         (["Rom", "Oslo"], None),
         (["123456", "234567"], None),
         (["2020-01-31", "2020-02-31"], None),
@@ -104,6 +111,13 @@ def test_each_line_of_the_description_has_a_reason() -> None:
 )
 def test_the_way_dates_are_written_is_found(words: list[str | None], form: str | None) -> None:
     assert date_form(pl.Series("when", words, dtype=pl.String))[0] == form
+
+
+def test_a_year_of_two_digits_is_of_our_time_and_none_of_the_first_century() -> None:
+    words = pl.Series("when", ["31/12/69", "01/01/70", "22/02/94", "18/04/05"])
+    assert as_dates(words, None).dt.year().to_list() == [2069, 1970, 1994, 2005]
+    with pytest.raises(DataError, match="row 1: a date written %d/%m/%Y is expected, got '31/12/69'"):
+        as_dates(words, "%d/%m/%Y")
 
 
 def test_a_cell_that_is_no_date_is_named() -> None:

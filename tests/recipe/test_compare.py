@@ -15,9 +15,10 @@ import cotrain
 import cotrain.report
 from cotrain.core.errors import DataError, RunError
 from cotrain.recipe.compare import compare
-from cotrain.recipe.config import load_config
+from cotrain.recipe.config import config_from_dict, load_config
 from cotrain.recipe.outcome import groups
 from cotrain.recipe.rows import load_rows
+from cotrain.recipe.yaml_source import parse_yaml
 
 CONFIG = """
 data: {path: t.csv, split: {fractions: [0.6, 0.15, 0.25]}}
@@ -78,6 +79,33 @@ def test_gains_are_the_relative_reduction_of_the_primary_error(compared: Path) -
 
 def test_two_seeds_are_too_few_for_a_verdict(compared: Path) -> None:
     assert "Too few seeds" in document(compared)["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("sharing", "why"), [("hard", "sharing: none shows how much"), ("none", "nothing is shared here")]
+)
+def test_a_gain_that_longer_training_may_bring_is_said_to_be_one(
+    folder: Path, tmp_path: Path, sharing: str, why: str
+) -> None:
+    table = pl.read_csv(folder / "t.csv").with_columns(few=pl.col("a") - pl.col("b") + 5)
+    table = table.with_columns(few=pl.when(pl.int_range(pl.len()) % 6 == 0).then("few"))
+    text = CONFIG.replace("data: {path: t.csv, ", "data: {cache: null, ").replace(
+        "price: regression", "few: regression"
+    )
+    tree = {**parse_yaml(text).tree, "sharing": sharing, "compare": {"seeds": 1, "boosting": False}}
+    found = document(compare(config_from_dict(tree, table=table), folder=tmp_path / "out"))
+    gain = {one["task"]: one["gain"] for one in found["gains"]}
+    assert gain["few"] > 0  # a sixth of the steps do not get there
+    assert "fewer steps in as many epochs (few 0.17 of the joint network's)" in found["verdict"]
+    assert why in found["verdict"]
+
+
+def test_tasks_with_every_label_make_as_many_steps_alone(compared: Path) -> None:
+    assert "fewer steps" not in document(compared)["verdict"]
+
+
+def test_the_seed_that_trained_the_stored_network_is_written_down(compared: Path) -> None:
+    assert json.loads((compared / "metrics.json").read_text())["seed"] == 0
 
 
 def test_the_folder_is_a_run_that_predicts_and_whose_scores_are_those_of_the_first_seed(compared: Path) -> None:

@@ -27,12 +27,15 @@ def print_table(
         pad_edge=False,
         show_edge=False,
     )
+    half = width() // 2
+    first = max((len(line) for row in [columns, *rows] for line in row[0].splitlines()), default=0)
     for index, column in enumerate(columns):
         table.add_column(
             column,
             justify="right" if index in numbers else "left",
             overflow="fold",
-            no_wrap=index == 0 or index in numbers,
+            no_wrap=(index == 0 and first <= half) or index in numbers,
+            max_width=half if index == 0 else None,  # a long name leaves room for what is said of it
         )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))

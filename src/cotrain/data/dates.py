@@ -9,7 +9,7 @@ import polars as pl
 
 from cotrain.core.errors import DataError
 
-_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%m/%d/%y", "%d.%m.%y")  # fmt: skip
+_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%d %b %y", "%y-%m-%d", "%y/%m/%d")  # fmt: skip
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S%.f", "T%H:%M:%S%.f", "T%H:%M:%S%.fZ", "T%H:%M:%S%z", " %H:%M:%S%z", " %H:%M:%S %z", "T%H:%M:%S%.f%z", " %H:%M:%S%.f%z")  # fmt: skip
 
 
@@ -62,6 +62,8 @@ def _plain(series: pl.Series, zone: str | None) -> pl.Series:
 def _parsed(series: pl.Series, form: str, zone: str | None = None) -> pl.Series:
     clock = "%H" in form
     dates = series.str.strptime(pl.Datetime("us") if clock else pl.Date, form, strict=False)
+    if "%Y" in form:  # which polars takes for years of two digits too: 94 would be a year of the first century
+        dates = dates.to_frame("date").select(pl.when(pl.col("date").dt.year() >= 100).then("date")).to_series()
     if form.endswith("Z") and zone is not None:
         dates = dates.dt.replace_time_zone("UTC")
     return _plain(dates, zone)
@@ -103,7 +105,8 @@ def epoch_form(numbers: pl.Series, name: str | None = None) -> str | None:
 def date_form(words: pl.Series) -> tuple[str | None, str]:
     """(how the dates in a column of words are written, what to say), or (None, "") if it holds no dates.
 
-    Where day and month could be either, the reading in which the rows rise is taken, else the month-first one.
+    Where day and month could be either, the reading in which the rows rise is taken, else the month-first one. Years of two digits are
+    those from 1970 to 2069.
 
     >>> date_form(pl.Series(["31.12.2024", "01.02.2025"]))[0]
     '%d.%m.%Y'

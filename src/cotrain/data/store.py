@@ -26,7 +26,7 @@ from cotrain.core.fields import Field
 from cotrain.core.state import plain, write_json
 from cotrain.data.sample import EncodedData
 
-FORMAT = 2
+FORMAT = 3
 _META = "meta.json"
 _PARTS = ("values", "present", "offsets", "valid", "weight")
 _CHUNK = 1 << 24

@@ -41,7 +41,7 @@ from cotrain.data.store import key_of
 from cotrain.data.survey import Survey, survey
 from cotrain.data.typed import as_words
 
-DATA_FORMAT = 1
+DATA_FORMAT = 2
 """Raised whenever the same files would be dealt out otherwise; part of every cache key."""
 
 

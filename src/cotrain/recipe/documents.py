@@ -37,6 +37,7 @@ def documents(config: Config, rows: Rows, done: Trained, groups: Document | None
     plainly = config.as_dict()
     metrics = {
         "format": FORMAT,
+        "seed": done.seed,
         "best_epoch": done.history.best_epoch,
         "stopped": done.history.stopped,
         "skipped": done.history.skipped,

@@ -84,16 +84,17 @@ def _columns(reader: Reader, tree: Any, keys: Keys) -> tuple[str, ...]:
 
 
 def assign(
-    inputs: Mapping[str, InputSettings], columns: Sequence[str], targets: Iterable[str]
+    inputs: Mapping[str, InputSettings], columns: Sequence[str], targets: Iterable[str], others: Iterable[str] = ()
 ) -> tuple[dict[str, list[str]], list[tuple[Keys, str]]]:
     """Which columns of a table each input takes, and what is wrong with what the config says: (keys below `inputs`, sentence).
 
-    columns: of the table. targets: columns that are predicted, or serve another purpose (row weights, the split).
+    columns: of the table. targets: columns that are predicted. others: those that serve another purpose (row weights, the split).
 
     >>> assign({"table": InputSettings(("*", "-c"))}, ["a", "b", "c", "y"], ["y"])[0]
     {'table': ['a', 'b']}
     """
-    taken = set(targets)
+    predicted = set(targets)
+    taken = predicted | set(others)
     exact = {
         column: name
         for name, given in inputs.items()
@@ -119,7 +120,8 @@ def assign(
                     problems.append(
                         (
                             (name, "columns", index),
-                            f"'{word}' is among the targets, so it cannot be an input; take it out of one of the two",
+                            f"'{word}' {'is among the targets' if word in predicted else 'is for the split or a weight'}, so it cannot be "
+                            "an input; take it out of one of the two",
                         )
                     )
                 elif exact.get(word, name) != name:

@@ -29,11 +29,12 @@ from cotrain.training.watch import Watcher
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, what happened on the way, and what it costs."""
+    """A trained network, what happened on the way, and what it costs. seed: of its training, where the config's is of the split as well."""
 
     model: Model
     history: History
     cost: Mapping[str, float | None]
+    seed: int
 
 
 def train_network(
@@ -77,7 +78,7 @@ def train_network(
     known = known_constants(model.tasks, data, size, at_once=at_once)
     feed = train if augmentation is None else augmentation.over(train, seed=seed)
     history = trainer.fit(feed, valid, resume=resume, baseline=known)
-    return Trained(model, history, cost(model, shown(data)) | _cost_of(history))
+    return Trained(model, history, cost(model, shown(data)) | _cost_of(history), seed)
 
 
 def untrained(

@@ -194,7 +194,7 @@ def input_columns(config: Config, columns: Sequence[str]) -> tuple[dict[str, lis
     for keys, wanted in named:
         if wanted is not None and wanted not in columns:
             problems.append(config.problem(keys, no_column(wanted, columns)))
-    assigned, found = assign(config.inputs, columns, [*predicted, *other])
+    assigned, found = assign(config.inputs, columns, predicted, other)
     problems += [config.problem(_spot(config, keys), message) for keys, message in found]
     kinds = dict(settings.kinds)
     for name, chosen in assigned.items():

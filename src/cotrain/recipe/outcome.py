@@ -17,7 +17,7 @@ from cotrain.core.state import plain
 from cotrain.recipe.advice import advice
 from cotrain.recipe.build import with_learnt
 from cotrain.recipe.config import Config
-from cotrain.recipe.network import samples
+from cotrain.recipe.network import samples, standing
 from cotrain.recipe.parts import Part, Parts
 from cotrain.recipe.rows import Rows
 from cotrain.tasks.reweighted import errors_under
@@ -29,6 +29,12 @@ from cotrain.training.gain import SEEDS_FOR_A_VERDICT, Gain, delta_m, gain, row_
 
 SINGLE, BOOSTING, CONSTANT = "single-task", "boosting", "constant"
 """What variants are called in the table, beside the joint ones."""
+
+FEWER = 0.8
+"""A single-task network that makes less than this share of the joint one's steps is spoken of."""
+
+ROWS_A_STEP = 256
+"""Rows of a step where the config leaves them open: a share of steps is much the same for any number."""
 
 
 def joint_name(config: Config) -> str:
@@ -107,13 +113,33 @@ def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> d
     }
     if joint in gains:
         beaten = [task for task in gains[joint] if _beaten(tasks[task], fixed, [judged[joint], judged[SINGLE]])]
-        document["verdict"] = verdict(joint, gains[joint], len(seeds), beaten)
+        document["verdict"] = verdict(joint, gains[joint], len(seeds), beaten) + caution(config, rows, gains[joint])
         if len(seeds) >= SEEDS_FOR_A_VERDICT:
             document["advice"] = advice(config, [task for task, one in gains[joint].items() if one.harmed])
     else:
         document["verdict"] = "There is nothing to compare with: single-task networks were left out."
     found: dict[str, Any] = plain(document)
     return found
+
+
+def caution(config: Config, rows: Rows, gains: Mapping[str, Gain]) -> str:
+    """A sentence on tasks that gained and whose single-task networks made fewer steps: an epoch has only the rows with their labels."""
+    size = config.train.batch_size if isinstance(config.train.batch_size, int) else ROWS_A_STEP
+    joint = rows.data.steps("train", size)
+    shares = {
+        task.name: standing(rows.data, [task])[0].steps("train", size) / joint
+        for task in rows.tasks
+        if task.name in gains and gains[task.name].value > 0
+    }
+    fewer = {task: share for task, share in shares.items() if share < FEWER}
+    if not fewer:
+        return ""
+    told = ", ".join(f"{task} {share:.2g}" for task, share in fewer.items())
+    tell = "a variant with sharing: none shows how much"
+    return (
+        f" Single-task networks of tasks with fewer labels make fewer steps in as many epochs ({told} of the joint network's), so part of such a "
+        f"gain may be longer training: {'nothing is shared here' if config.sharing.name == 'none' else tell}."
+    )
 
 
 def without_trees(judged: Mapping[str, Judged], tasks: Mapping[str, Task]) -> dict[str, str]:
