@@ -63,6 +63,13 @@ def test_kin_are_put_together_and_strangers_apart(tmp_path: Path, at: str, by: s
     assert cotrain.load(path).metrics["splits"]["test"]["a0"]["rmse"] < 1.0
 
 
+def test_apart_is_weakly_founded_where_few_rows_have_the_label(tmp_path: Path) -> None:
+    frame = kin(0).with_columns(rare=pl.when(pl.int_range(pl.len()) % 20 == 0).then(pl.col("x0")))
+    kept = answer(affinity(config(frame, affinity={"every": 4, "margin": 0.3}), folder=tmp_path / "run"))
+    assert ["rare"] in kept["groups"]
+    assert "Few rows have the label of rare (5 %)" in kept["verdict"]
+
+
 def test_what_is_unrelated_is_trained_apart(tmp_path: Path) -> None:
     frame = kin(1).select([f"x{place}" for place in range(8)] + ["a0", "b0"])
     kept = answer(affinity(config(frame, affinity={"every": 2}), folder=tmp_path / "run"))

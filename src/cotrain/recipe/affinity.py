@@ -8,6 +8,7 @@ from typing import Any
 
 from cotrain.core.state import plain, write_json
 from cotrain.data.drawn import RowData
+from cotrain.data.sources import sources_of
 from cotrain.recipe.config import Config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
 from cotrain.recipe.measured_affinity import found, joined, measured
@@ -19,6 +20,9 @@ from cotrain.training.evaluate import scores
 from cotrain.training.watch import Watcher
 
 Say = Callable[[str], None]
+
+FEW = 0.2
+"""A task with labels in less than this share of the training rows is spoken of where it is to be trained apart."""
 
 
 def affinity(
@@ -48,11 +52,29 @@ def affinity(
     done = measured(joint, rows, folder=path, resume=resume, watcher=watcher)
     stored(joint, rows, done, path)
     document = found(done.history.records, [task.name for task in rows.tasks], joint.affinity)
+    document["verdict"] += rarely_labelled(rows, document["groups"])
     if check:
         document |= {"check": proof(joint, rows, document, done, say)}
         document["verdict"] += " " + tried(document["check"]["gains"])
     write_json(path / "affinity.json", plain(document))
     return path
+
+
+def rarely_labelled(rows: Rows, groups: Sequence[Sequence[str]]) -> str:
+    """A sentence on tasks that are to be trained apart and have labels in few of the rows: other rows give no gradient, so that any cosine
+    with theirs is small. Of several sources nothing is said.
+    """
+    if len(sources_of(rows.data)) > 1:
+        return ""
+    whole = rows.data.count("train")
+    alone = [group[0] for group in groups if len(group) == 1]
+    shares = {task: rows.data.for_tasks([task]).count("train") / whole for task in alone}
+    few = ", ".join(f"{task} ({100 * share:.0f} %)" for task, share in shares.items() if share < FEW)
+    return (
+        f" Few rows have the label of {few}, which by itself makes cosines small: there apart is weakly founded, and --check tries it."
+        if few
+        else ""
+    )
 
 
 def proof(config: Config, rows: Rows, document: Mapping[str, Any], joint: Trained, say: Say) -> dict[str, Any]:
