@@ -125,6 +125,11 @@ def test_a_target_that_goes_steadily_along_a_date_wants_a_split_by_time() -> Non
     classes = frame.with_columns((pl.col("y") > pl.col("y").median()).cast(pl.String).alias("y"))
     assert len(time_leaks(classes, {"when": None}, {"y": ["y"]}, "stratified")) == 1
     assert time_leaks(frame, {"when": None}, {"y": ["y"]}, "time") == []
+    more = frame.with_columns(frame["when"].alias(f"copy {place}") for place in range(10))
+    (said,) = time_leaks(more, {name: None for name in more.columns if name != "y"}, {"y": ["y"]}, "random")
+    assert "('when'" in said
+    assert "The same holds along copy 0, copy 1" in said
+    assert said.endswith("copy 7, 2 more")
 
 
 def test_a_drift_is_said_where_the_rows_stand_in_time() -> None:

@@ -274,3 +274,16 @@ def test_the_star_means_every_column_even_where_one_bears_that_name() -> None:
     frame = made().rename({"b": "*"})
     run = cotrain.fit(frame, inputs=["*"], tasks={"bought": "binary"}, encoder=SMALL, train={**QUICK, "epochs": 1})
     assert set(run._encoder.columns) == {"a", "*", "town", "size", "price"}
+
+
+def test_data_may_be_told_as_a_config_tells_it(tmp_path: Path) -> None:
+    made().write_csv(tmp_path / "t.csv", separator=";")
+    about = {"path": tmp_path / "t.csv", "kinds": {"b": "category"}, "split": {"fractions": [0.5, 0.2, 0.3]}}
+    run = cotrain.fit(about, tasks={"bought": "binary"}, encoder=SMALL, train={**QUICK, "epochs": 1})
+    assert run.config.data.kinds == {"b": "category"}
+    assert run._documents["data.json"]["splits"] == {"train": 120, "valid": 48, "test": 72}
+    named = {"path": ["north", "south"] * 30, "x": [1.0, 2.0] * 30, "y": [0.0, 1.0] * 30}  # columns, one of that name
+    assert (
+        "path"
+        in cotrain.fit(named, tasks={"y": "binary"}, encoder=SMALL, train={**QUICK, "epochs": 1})._encoder.columns
+    )

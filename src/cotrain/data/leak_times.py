@@ -22,6 +22,9 @@ ALIKE = 0.5
 DRIFT = 0.3
 FEWEST = 50
 
+SHOWN = 8
+"""So many more columns of dates are named."""
+
 CHANGES = 20
 SAME = 0.95
 ROWS = 20_000
@@ -35,13 +38,13 @@ Marks = NDArray[np.uint64]
 def time_leaks(
     frame: pl.DataFrame, dates: Mapping[str, str | None], targets: Mapping[str, Sequence[str]], method: str
 ) -> list[str]:
-    """A sentence for every date column along which targets go steadily while the split is at random.
+    """A sentence on the first date column along which targets go steadily while the split is at random, and on the others that are like it.
 
     frame: all rows in the order of the file. dates: {column: form}, as `as_dates` reads them; dates of birth are passed over.
     """
     if method not in AT_RANDOM:
         return []
-    found = []
+    found: dict[str, str] = {}
     for name, form in dates.items():
         if _BIRTH.search(name.lower()):
             continue
@@ -66,11 +69,15 @@ def time_leaks(
             what = f"'{drifted}' drifts with time ('{name}', correlation {drift:.2f})"
         else:
             continue
-        found.append(
+        found[name] = (
             f"{what}, and the split is {method}: training has the neighbours of every test row. If later rows are to be predicted, its "
             f"score is too good. Split by time: split: {{method: time, by: {name}}}"
         )
-    return found
+    if not found:
+        return []
+    first, *others = found
+    more = f", {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    return [found[first] + (f". The same holds along {', '.join(others[:SHOWN])}{more}" if others else "")]
 
 
 def _steady(target: pl.Series) -> tuple[float, float]:

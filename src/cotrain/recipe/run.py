@@ -221,7 +221,8 @@ def fit(
 ) -> Run:
     """Train one network for several tasks on a frame, arrays or a path, and return the run.
 
-    The keys and their meaning are those of the config; objects are accepted wherever a name is. split: as under `data:`;
+    The keys and their meaning are those of the config; objects are accepted wherever a name is. data: the rows, their path, or what stands
+    under `data:` ({"path": ..., "split": ...}). split: as under `data:`;
     prepare: the other keys there (kinds, impute, outliers, scaling, categories, weight ...).
     preset: fast, good or best fills in encoder and training for this number of rows. time_limit: of the training, seconds or words such as 2m.
     sources: {name: table or path, or a mapping of its settings with `path` or `table`}, in place of data; tasks then name their `source`.
@@ -247,10 +248,13 @@ def fit(
         }
         given |= {"sources": sources, "head": head, "fusion": fusion, "preset": preset, "augment": augment}
         tree |= {key: value for key, value in given.items() if value is not None}
+        about: dict[str, Any] = {"cache": None, **(prepare or {})}
+        if isinstance(data, Mapping) and isinstance(data.get("path"), (str, Path)):  # as it stands in a config
+            about |= {key: one for key, one in data.items() if key != "path"}
+            data = data["path"]
         from_path = isinstance(data, (str, Path)) or (
             isinstance(data, (list, tuple)) and all(isinstance(one, (str, Path)) for one in data)
         )
-        about: dict[str, Any] = {"cache": None, **(prepare or {})}
         if from_path:
             about["path"] = str(data) if isinstance(data, (str, Path)) else [str(one) for one in data]
         if split is not None:
