@@ -82,7 +82,7 @@ def test_two_seeds_are_too_few_for_a_verdict(compared: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sharing", "why"), [("hard", "sharing: none shows how much"), ("none", "nothing is shared here")]
+    ("sharing", "why"), [("hard", "single_steps: joint} lets them make as many"), ("none", "nothing is shared here")]
 )
 def test_a_gain_that_longer_training_may_bring_is_said_to_be_one(
     folder: Path, tmp_path: Path, sharing: str, why: str
@@ -98,6 +98,25 @@ def test_a_gain_that_longer_training_may_bring_is_said_to_be_one(
     assert gain["few"] > 0  # a sixth of the steps do not get there
     assert "fewer steps in as many epochs (few 0.17 of the joint network's)" in found["verdict"]
     assert why in found["verdict"]
+
+
+def test_single_task_networks_may_make_as_many_steps_as_the_joint_one(folder: Path, tmp_path: Path) -> None:
+    table = pl.read_csv(folder / "t.csv").with_columns(few=pl.col("a") - pl.col("b") + 5)
+    table = table.with_columns(few=pl.when(pl.int_range(pl.len()) % 6 == 0).then("few"))
+    text = CONFIG.replace("data: {path: t.csv, ", "data: {cache: null, ").replace(
+        "price: regression", "few: regression"
+    )
+    tree = {**parse_yaml(text).tree, "sharing": "none"}
+    tree["train"] = {**tree["train"], "early_stopping": None, "keep": "last"}
+    found = {}
+    for steps in ("own", "joint"):
+        about = {"seeds": 3, "boosting": False, "single_steps": steps}
+        path = compare(config_from_dict({**tree, "compare": about}, table=table), folder=tmp_path / steps)
+        assert load_config(path / "config.yaml", files=False).compare.single_steps == steps
+        found[steps] = {one["task"]: one["gain"] for one in document(path)["gains"]}
+    assert "fewer steps" not in document(tmp_path / "joint")["verdict"]
+    assert abs(found["joint"]["few"]) < 0.5 * found["own"]["few"]  # nothing is shared: what is left is noise
+    assert found["joint"]["bought"] == pytest.approx(found["own"]["bought"], abs=0.15)
 
 
 def test_tasks_with_every_label_make_as_many_steps_alone(compared: Path) -> None:

@@ -33,7 +33,7 @@ from cotrain.recipe.build import learnt_by
 from cotrain.recipe.config import Config, load_config
 from cotrain.recipe.folder import new_folder, newest_folder, write_text
 from cotrain.recipe.network import gathered, train_network, whole
-from cotrain.recipe.outcome import BOOSTING, SINGLE, joint_name, outcome, time_given
+from cotrain.recipe.outcome import BOOSTING, SINGLE, joint_name, outcome, steps_alone, time_given
 from cotrain.recipe.parts import Part, Parts, file_name
 from cotrain.recipe.reader import Choice
 from cotrain.recipe.rows import Rows, load_rows, read_alike
@@ -41,6 +41,7 @@ from cotrain.recipe.run import stored
 from cotrain.recipe.same_config import same_config
 from cotrain.training.boosting import boosted_output
 from cotrain.training.evaluate import Gathered
+from cotrain.training.settings import TrainSettings
 from cotrain.training.settle import settled
 from cotrain.training.trees import refuse_inputs
 
@@ -203,12 +204,27 @@ def _single(config: Config, rows: Rows, seed: int) -> Part:
     found: dict[str, Gathered] = {}
     costs: list[Mapping[str, float | None]] = []
     learnt: dict[str, Any] = {}
+    shares = steps_alone(config, rows) if config.compare.single_steps == "joint" else {}
     for task in rows.tasks:
-        done = train_network(alone, rows.data, rows.specs, [task], seed=seed)
+        longer = dataclasses.replace(alone, train=lengthened(own, shares.get(task.name, 1.0)))
+        done = train_network(longer, rows.data, rows.specs, [task], seed=seed)
         found |= gather_test(done.model, rows)
         learnt |= learnt_by(done.model.tasks)
         costs.append(done.cost)
     return Part(found, _costs(costs), None, learnt)
+
+
+def lengthened(train: TrainSettings, share: float) -> TrainSettings:
+    """Training settings with as many steps as where an epoch has 1 / share times as many; patience is counted in steps too.
+
+    >>> longer = lengthened(TrainSettings(epochs=12), 0.25)
+    >>> longer.epochs, longer.early_stopping.patience
+    (48, 20)
+    """
+    stopping = train.early_stopping
+    if stopping is not None:
+        stopping = dataclasses.replace(stopping, patience=max(1, round(stopping.patience / share)))
+    return dataclasses.replace(train, epochs=max(1, round(train.epochs / share)), early_stopping=stopping)
 
 
 def _boosting(config: Config, rows: Rows, seed: int) -> Part | str:

@@ -20,6 +20,7 @@ ROWS = ("single-task", "boosting", "constant")
 """Names of rows that every comparison may have."""
 
 SingleTime = Literal["each", "shared"]
+SingleSteps = Literal["own", "joint"]
 
 MOST = 1000
 """So many seeds at most: each trains every variant once."""
@@ -40,12 +41,14 @@ class CompareSettings:
     """seeds: one training of every variant each; a verdict needs five. single, boosting: train these beside. variants: further ones.
 
     single_time: under a time limit, each single-task network may take as long as the joint one ("each"), or all of them together may
-    ("shared": the limit divided by the number of tasks, equal time in all).
+    ("shared": the limit divided by the number of tasks, equal time in all). single_steps: as many epochs over the rows with its task's
+    labels ("own"), or as many steps as the joint network makes ("joint": more epochs, and more patience, where labels are few).
     """
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     single: bool = True
     single_time: SingleTime = "each"
+    single_steps: SingleSteps = "own"
     boosting: bool = True
     variants: Mapping[str, Variant] = field(default_factory=dict)
 
@@ -57,8 +60,8 @@ def read_compare(reader: Reader, tree: Any, keys: Keys, train: Any) -> CompareSe
     given = reader.mapping(tree, keys, "a mapping with keys such as seeds, variants", "compare: {seeds: 5}")
     if given is None:
         return None
-    reader.known(given, keys, ("seeds", "single", "single_time", "boosting", "variants"))
-    kinds = {"single": bool, "boosting": bool, "single_time": SingleTime}
+    reader.known(given, keys, ("seeds", "single", "single_time", "single_steps", "boosting", "variants"))
+    kinds = {"single": bool, "boosting": bool, "single_time": SingleTime, "single_steps": SingleSteps}
     flags = {key: reader.value(kind, given[key], (*keys, key)) for key, kind in kinds.items() if key in given}
     seeds = read_seeds(reader, given.get("seeds", 5), (*keys, "seeds"))
     variants: dict[str, Variant] = {}

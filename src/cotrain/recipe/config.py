@@ -195,6 +195,7 @@ class Config:
                 "seeds": list(self.compare.seeds),
                 "single": self.compare.single,
                 "single_time": self.compare.single_time,
+                "single_steps": self.compare.single_steps,
                 "boosting": self.compare.boosting,
                 "variants": {name: variant_dict(variant) for name, variant in self.compare.variants.items()},
             },

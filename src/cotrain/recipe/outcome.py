@@ -122,20 +122,23 @@ def outcome(config: Config, rows: Rows, parts: Parts, names: Sequence[str]) -> d
     return found
 
 
-def caution(config: Config, rows: Rows, gains: Mapping[str, Gain]) -> str:
-    """A sentence on tasks that gained and whose single-task networks made fewer steps: an epoch has only the rows with their labels."""
+def steps_alone(config: Config, rows: Rows) -> dict[str, float]:
+    """{task: steps of an epoch of its single-task network over those of the joint one}."""
     size = config.train.batch_size if isinstance(config.train.batch_size, int) else ROWS_A_STEP
     joint = rows.data.steps("train", size)
-    shares = {
-        task.name: standing(rows.data, [task])[0].steps("train", size) / joint
-        for task in rows.tasks
-        if task.name in gains and gains[task.name].value > 0
-    }
-    fewer = {task: share for task, share in shares.items() if share < FEWER}
+    return {task.name: standing(rows.data, [task])[0].steps("train", size) / joint for task in rows.tasks}
+
+
+def caution(config: Config, rows: Rows, gains: Mapping[str, Gain]) -> str:
+    """A sentence on tasks that gained and whose single-task networks made fewer steps: an epoch has only the rows with their labels."""
+    if config.compare.single_steps == "joint":
+        return ""
+    shares = steps_alone(config, rows)
+    fewer = {task: share for task, share in shares.items() if share < FEWER and task in gains and gains[task].value > 0}
     if not fewer:
         return ""
     told = ", ".join(f"{task} {share:.2g}" for task, share in fewer.items())
-    tell = "a variant with sharing: none shows how much"
+    tell = "compare: {single_steps: joint} lets them make as many"
     return (
         f" Single-task networks of tasks with fewer labels make fewer steps in as many epochs ({told} of the joint network's), so part of such a "
         f"gain may be longer training: {'nothing is shared here' if config.sharing.name == 'none' else tell}."

@@ -93,6 +93,7 @@ def config_schema() -> Schema:
                 "seeds": _SEEDS,
                 "single": {"type": "boolean"},
                 "single_time": {"enum": ["each", "shared"]},
+                "single_steps": {"enum": ["own", "joint"]},
                 "boosting": {"type": "boolean"},
                 "variants": {"type": "object", "additionalProperties": _object(varied)},
             }
