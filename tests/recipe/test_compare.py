@@ -156,6 +156,9 @@ def test_a_comparison_goes_on_only_with_the_settings_it_was_begun_with(compared:
     other = dataclasses.replace(config.train, clip=2.0)
     with pytest.raises(RunError, match="begun with another 'train'"):
         compare(dataclasses.replace(config, train=other), folder=compared, resume=True)
+    longer = dataclasses.replace(config.compare, single_steps="joint")
+    with pytest.raises(RunError, match=r"begun with another 'compare\.single_steps'"):
+        compare(dataclasses.replace(config, compare=longer), folder=compared, resume=True)
     (folder / "varied.yaml").write_text(CONFIG.replace("experts: 2", "experts: 3"))
     with pytest.raises(RunError, match=r"begun with another 'compare\.variants\.mixture'"):
         compare(load_config(folder / "varied.yaml"), folder=compared, resume=True)

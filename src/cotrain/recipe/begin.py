@@ -60,7 +60,7 @@ def beginning(config: Config) -> Beginning | None:
             f"warm start: the rows of '{path}' were split otherwise, so that some that now test may have trained it; scores of what it "
             "knew already can be too good",
         )
-    encoders, here, there = encoders_from(stored["inputs"]), sources_of(config), sources_of(before)
+    encoders, here, there = encoders_from(stored["inputs"]), sources_told(config), sources_told(before)
     earlier: dict[str, Earlier] = {}
     for source, one in counterparts(here, there).items():
         if one is not None:
@@ -70,7 +70,7 @@ def beginning(config: Config) -> Beginning | None:
     return Beginning(earlier, learnt, notes)
 
 
-def sources_of(config: Config) -> Sources:
+def sources_told(config: Config) -> Sources:
     """The sources of a config, as its network will have them."""
     tasks = {name: target.source or next(iter(config.sources), MAIN) for name, target in config.tasks.items()}
     encoders = {name: config.shared[0] if name in config.shared else name for name in config.sources}

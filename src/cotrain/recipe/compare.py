@@ -121,6 +121,8 @@ def same_trainings(config: Config, folder: Path) -> None:
     changed = [
         f"compare.variants.{name}" for name, one in now["compare"]["variants"].items() if known.get(name, one) != one
     ]
+    budgets = ("single_time", "single_steps")
+    changed += [f"compare.{key}" for key in budgets if before["compare"][key] != now["compare"][key]]
     changed += ["train"] if before["train"] != now["train"] else []
     if changed:
         which = " and ".join(f"'{key}'" for key in changed)
