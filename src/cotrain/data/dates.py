@@ -9,8 +9,8 @@ import polars as pl
 
 from cotrain.core.errors import DataError
 
-_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%d %b %y", "%y-%m-%d", "%y/%m/%d")  # fmt: skip
-_CLOCKS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S%.f", "T%H:%M:%S%.f", "T%H:%M:%S%.fZ", "T%H:%M:%S%z", " %H:%M:%S%z", " %H:%M:%S %z", "T%H:%M:%S%.f%z", " %H:%M:%S%.f%z")  # fmt: skip
+_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%d %B %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%d %b %y", "%y-%m-%d", "%y/%m/%d")  # fmt: skip
+_CLOCKS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", "T%H:%M:%SZ", " %H:%M:%S%.f", "T%H:%M:%S%.f", "T%H:%M:%S%.fZ", "T%H:%M:%S%z", " %H:%M:%S%z", " %H:%M:%S %z", "T%H:%M:%S%.f%z", " %H:%M:%S%.f%z", " %I:%M %p", " %I:%M:%S %p")  # fmt: skip
 
 
 EPOCHS: dict[str, Literal["s", "ms", "us", "ns"]] = {
@@ -60,7 +60,7 @@ def _plain(series: pl.Series, zone: str | None) -> pl.Series:
 
 
 def _parsed(series: pl.Series, form: str, zone: str | None = None) -> pl.Series:
-    clock = "%H" in form
+    clock = "%H" in form or "%I" in form
     dates = series.str.strptime(pl.Datetime("us") if clock else pl.Date, form, strict=False)
     if "%Y" in form:  # which polars takes for years of two digits too: 94 would be a year of the first century
         dates = dates.to_frame("date").select(pl.when(pl.col("date").dt.year() >= 100).then("date")).to_series()
