@@ -208,7 +208,7 @@ def _single(config: Config, rows: Rows, seed: int) -> Part:
     learnt: dict[str, Any] = {}
     shares = steps_alone(config, rows) if config.compare.single_steps == "joint" else {}
     for task in rows.tasks:
-        longer = dataclasses.replace(alone, train=lengthened(own, shares.get(task.name, 1.0)))
+        longer = dataclasses.replace(alone, train=as_many_steps(own, shares.get(task.name, 1.0)))
         done = train_network(longer, rows.data, rows.specs, [task], seed=seed)
         found |= gather_test(done.model, rows)
         learnt |= learnt_by(done.model.tasks)
@@ -216,10 +216,10 @@ def _single(config: Config, rows: Rows, seed: int) -> Part:
     return Part(found, _costs(costs), None, learnt)
 
 
-def lengthened(train: TrainSettings, share: float) -> TrainSettings:
+def as_many_steps(train: TrainSettings, share: float) -> TrainSettings:
     """Training settings with as many steps as where an epoch has 1 / share times as many; patience is counted in steps too.
 
-    >>> longer = lengthened(TrainSettings(epochs=12), 0.25)
+    >>> longer = as_many_steps(TrainSettings(epochs=12), 0.25)
     >>> longer.epochs, longer.early_stopping.patience
     (48, 20)
     """

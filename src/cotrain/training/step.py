@@ -124,9 +124,8 @@ class Step:
             with self.place.autocast(), one_pass(self._goes_back_once(held)):
                 losses = trained(self.model.losses(batches, held if counts is None else counts, self._mixings(batches)))
                 penalty = self.model.penalty()
-            if (
-                len(window) > 1 and self.place.processes == 1
-            ):  # a task without a label here is absent, not a loss of zero
+            if len(window) > 1 and self.place.processes == 1:
+                # a task without a label here is absent, not a loss of zero
                 losses = {task: loss for task, loss in losses.items() if float(held[task]) > 0}
             if penalty is not None:
                 penalty = self.place.scaled({"penalty": penalty / (len(window) * self.place.processes)})["penalty"]
