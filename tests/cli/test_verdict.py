@@ -54,5 +54,7 @@ def test_a_long_first_cell_leaves_room_for_the_others(capsys: pytest.CaptureFixt
     assert "two different values" in said
     assert "293 different numbers" in said
     assert said.count("x") == 300
+    print_table("t", ["column", "why"], [["犬" * 30, "two different values"]])  # each is two columns wide
+    assert capsys.readouterr().out.count("犬") == 30
     print_table("t", ["column", "why"], [["a name of some words", "two different values"]])
     assert "a name of some words   two different values" in capsys.readouterr().out

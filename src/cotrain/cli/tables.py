@@ -15,6 +15,7 @@ def print_table(
 ) -> None:
     """One table on stdout. numbers: positions of columns whose cells are figures; they stand to the right."""
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -28,7 +29,7 @@ def print_table(
         show_edge=False,
     )
     half = width() // 2
-    first = max((len(line) for row in [columns, *rows] for line in row[0].splitlines()), default=0)
+    first = max((cell_len(line) for row in [columns, *rows] for line in row[0].splitlines()), default=0)
     for index, column in enumerate(columns):
         table.add_column(
             column,
