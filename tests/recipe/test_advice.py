@@ -53,8 +53,9 @@ def test_else_less_is_shared(balance: str, harmed: tuple[str, ...]) -> None:
     assert config(**parse_yaml(change[0]).tree).sharing.settings == {"split": -1}
 
 
-def test_nothing_is_said_where_nothing_was_harmed() -> None:
+def test_nothing_is_said_where_nothing_was_harmed_or_nothing_is_shared() -> None:
     assert advice(config(), []) is None
+    assert advice(config(sharing="none"), ["a"]) is None
 
 
 def test_a_comparison_says_it_on_the_line_and_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

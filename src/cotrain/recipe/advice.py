@@ -12,12 +12,12 @@ LESS = 0.3
 
 
 def advice(config: Config, harmed: Sequence[str]) -> str | None:
-    """One sentence on what may mend the harm; None where nothing was harmed. harmed: tasks of the config's own variant.
+    """One sentence on what may mend the harm; None where nothing was harmed, or nothing is shared. harmed: tasks of the config's own variant.
 
     Where some tasks were harmed and weights are the config's to give, they are weighed more against the others, by 1 to LESS; else less is
     shared. It is a thing to try and no promise: the comparison tells.
     """
-    if not harmed:
+    if not harmed or config.sharing.name == "none":
         return None
     others = [task for task in config.tasks if task not in harmed]
     name = config.balance.name
