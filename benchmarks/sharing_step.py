@@ -1,6 +1,7 @@
 """What a step through each way of sharing costs, and whether stacked experts are faster than a list of them.
 
     python benchmarks/sharing_step.py [lists] [exact] [table] [--seconds 10] [--out results.jsonl]
+    python benchmarks/sharing_step.py lists --tasks 20
 
 lists: MMoE with 8 experts and PLE with 2 levels (2 shared experts, 2 of each task), 4 tasks, batch 256, at several widths, beside the same
 formula with a Python list of experts (every expert an `nn.Sequential`, gates and mixing as public code has them: a stack of the outputs
@@ -229,8 +230,9 @@ def lists(seconds: float) -> Iterator[dict[str, Any]]:
         plain.take(mmoe)
         yield pair("mmoe, 8 experts", width, mmoe, plain, seconds / 8)
         stages, shapes = trunk([width, width, width])
-        ple = PLE(levels=2, shared=2, own=2).build(stages, shapes, TASKS)
-        other = ListPLE(width, width, 2, 2)
+        experts = 2 if len(TASKS) == 4 else 1
+        ple = PLE(levels=2, shared=experts, own=experts).build(stages, shapes, TASKS)
+        other = ListPLE(width, width, experts, experts)
         other.take(ple)
         yield pair("ple, 2 levels", width, ple, other, seconds / 8)
 
@@ -331,7 +333,13 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which parts; all by default")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each part")
     parser.add_argument("--out", default="", help="file that gets one JSON line a result")
+    parser.add_argument(
+        "--tasks", type=int, default=4, help="for lists; with others than 4, PLE has 1 shared expert and 1 of each task"
+    )
     options = parser.parse_args()
+    if options.tasks != 4 and options.parts != ["lists"]:
+        parser.error("--tasks is for lists alone: python benchmarks/sharing_step.py lists --tasks 20")
+    TASKS[:] = [f"t{at}" for at in range(options.tasks)] if options.tasks != 4 else TASKS
     torch.set_num_threads(1)
     random.seed(0)
     for part in options.parts or list(PARTS):
